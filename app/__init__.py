@@ -1,0 +1,1 @@
+"""Instrument Registry: the HTTP service, its domain and its stores."""

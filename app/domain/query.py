@@ -1,0 +1,170 @@
+"""A search as a caller asks for it: parsed from the query string, limited, and refused by field.
+
+Every rule here names the field that breaks it and the way out. What comes out is safe to run:
+nothing later in the path rejects it.
+"""
+
+import unicodedata
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Final
+
+from app.domain.currencies import quotation
+from app.domain.errors import FieldError, InvalidInput
+from app.domain.instrument import AssetClass, Status
+
+MAX_QUERY_LENGTH: Final = 200
+MAX_QUERY_WORDS: Final = 20
+MAX_FILTER_VALUES: Final = 50
+MAX_FILTER_VALUE_LENGTH: Final = 100
+MAX_OFFSET: Final = 10_000
+DEFAULT_LIMIT: Final = 20
+DEFAULT_SUGGESTIONS: Final = 10
+
+FILTERS: Final = ("asset_class", "mic", "currency", "country", "sector", "status")
+"""Fields that a search may filter on, each repeatable: any value within one, all across."""
+
+_CODE_LENGTHS: Final[Mapping[str, int]] = MappingProxyType({"mic": 4, "currency": 3, "country": 2})
+_CHOICES: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
+    {"asset_class": tuple(AssetClass), "status": tuple(Status)}
+)
+
+
+class Sort(StrEnum):
+    RELEVANCE = "relevance"
+    SYMBOL = "symbol"
+    NAME = "name"
+    UPDATED_AT = "-updated_at"
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """A valid search. `text` is "" for the catalog; `filters` holds sorted values, none of them empty."""
+
+    text: str
+    filters: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    sort: Sort = Sort.RELEVANCE
+    limit: int = DEFAULT_LIMIT
+    offset: int = 0
+    cursor: str | None = None
+
+
+def parse_search(pairs: Sequence[tuple[str, str]], *, max_limit: int) -> Search:
+    """The search that decoded query-string `pairs` describe. Raises InvalidInput naming every bad field."""
+    given = _Given(pairs, known=("q", *FILTERS, "sort", "limit", "offset", "cursor"))
+    text = given.text("q", "")
+    filters = {name: values for name in FILTERS if (values := given.filter_values(name))}
+    filters.setdefault("status", (Status.ACTIVE.value,))
+    sort = given.choice("sort", tuple(Sort), Sort.RELEVANCE)
+    limit = given.number("limit", min(DEFAULT_LIMIT, max_limit), 1, max_limit)
+    offset = given.number("offset", 0, 0, MAX_OFFSET)
+    cursor = given.single("cursor")
+    if cursor is not None and given.single("offset") is not None:
+        given.refuse("cursor", "leave out offset when following a cursor")
+    given.raise_if_refused()
+    return Search(text, MappingProxyType(filters), Sort(sort), limit, offset, cursor)
+
+
+def parse_suggest(pairs: Sequence[tuple[str, str]], *, max_limit: int) -> Search:
+    """The as-you-type search that `pairs` describe (`q`, `limit`). Raises InvalidInput."""
+    given = _Given(pairs, known=("q", "limit"))
+    text = given.text("q", None)
+    limit = given.number("limit", min(DEFAULT_SUGGESTIONS, max_limit), 1, max_limit)
+    given.raise_if_refused()
+    return Search(text, MappingProxyType({"status": (Status.ACTIVE.value,)}), limit=limit)
+
+
+def parse_page(pairs: Sequence[tuple[str, str]], *, max_limit: int) -> tuple[int, int | None]:
+    """`limit` and `before` of a newest-first list. Raises InvalidInput."""
+    given = _Given(pairs, known=("limit", "before"))
+    limit = given.number("limit", min(DEFAULT_LIMIT, max_limit), 1, max_limit)
+    before = given.number("before", 0, 1, 2**31 - 1) if given.single("before") is not None else None
+    given.raise_if_refused()
+    return limit, before
+
+
+class _Given:
+    """What a caller sent, read field by field; refusals are collected so that all are told at once."""
+
+    def __init__(self, pairs: Sequence[tuple[str, str]], known: tuple[str, ...]) -> None:
+        self._errors: list[FieldError] = []
+        self._values: dict[str, list[str]] = {}
+        for name, value in pairs:
+            if name in known:
+                self._values.setdefault(name, []).append(value)
+            else:
+                self.refuse(name[:60], f"unknown parameter; known are {', '.join(known)}")
+
+    def refuse(self, name: str, message: str) -> None:
+        self._errors.append(FieldError(name, message))
+
+    def raise_if_refused(self) -> None:
+        if self._errors:
+            raise InvalidInput(*self._errors)
+
+    def single(self, name: str) -> str | None:
+        values = self._values.get(name, [])
+        if len(values) > 1:
+            self.refuse(name, "give it once")
+        return values[0] if values else None
+
+    def text(self, name: str, default: str | None) -> str:
+        value = self.single(name)
+        if value is None:
+            if default is None:
+                self.refuse(name, "is required")
+            return default or ""
+        if len(value) > MAX_QUERY_LENGTH:
+            self.refuse(name, f"is {len(value)} characters long; at most {MAX_QUERY_LENGTH} are allowed")
+        elif any(unicodedata.category(character) in ("Cc", "Cs") for character in value):
+            self.refuse(name, "contains control characters; leave them out")
+        elif len(value.split()) > MAX_QUERY_WORDS:
+            self.refuse(name, f"has more than {MAX_QUERY_WORDS} words; leave some out")
+        return value.strip()
+
+    def number(self, name: str, default: int, low: int, high: int) -> int:
+        value = self.single(name)
+        if value is None:
+            return default
+        digits = value.removeprefix("-")
+        if not (digits.isascii() and digits.isdigit() and len(digits) <= 18 and low <= int(value) <= high):
+            self.refuse(name, f"must be a whole number from {low} to {high}")
+            return default
+        return int(value)
+
+    def choice(self, name: str, choices: Sequence[str], default: str) -> str:
+        value = self.single(name)
+        if value is None:
+            return default
+        if value not in choices:
+            self.refuse(name, f"must be one of {', '.join(choices)}")
+            return default
+        return value
+
+    def filter_values(self, name: str) -> tuple[str, ...]:
+        """The sorted values of one filter: canonical codes, or literal text for `sector`."""
+        values = self._values.get(name, [])
+        if len(values) > MAX_FILTER_VALUES:
+            self.refuse(name, f"has {len(values)} values; at most {MAX_FILTER_VALUES} are allowed")
+            return ()
+        return tuple(sorted({self._filter_value(name, value.strip()) for value in values}))
+
+    def _filter_value(self, name: str, value: str) -> str:
+        if choices := _CHOICES.get(name):
+            if value.lower() not in choices:
+                self.refuse(name, f"must be one of {', '.join(choices)}")
+            return value.lower()
+        if length := _CODE_LENGTHS.get(name):
+            code = value.upper()
+            if not (len(code) == length and code.isascii() and code.isalnum()):
+                self.refuse(name, f"must be a code of {length} letters or digits")
+            elif name == "currency":
+                if (known := quotation(code)) is not None:
+                    return known.currency
+                self.refuse(name, "is not an ISO 4217 currency")
+            return code
+        if not value or len(value) > MAX_FILTER_VALUE_LENGTH or not value.isprintable():
+            self.refuse(name, f"must be 1 to {MAX_FILTER_VALUE_LENGTH} printable characters")
+        return value

@@ -1,0 +1,1 @@
+"""Import of instruments: one module per source format; rows become listings, or rejects with a reason."""

@@ -1,0 +1,172 @@
+"""Source files: found in folders, decompressed by their first bytes, told by their content."""
+
+import bz2
+import csv
+import gzip
+import io
+import lzma
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any, Final, cast
+
+import orjson
+
+from app.ingest import financedatabase, generic, us_listings
+from app.ingest.rows import Format, ImportFailed, Row, RowSource
+
+FORMATS: Final = (financedatabase.NAME, us_listings.NAME, generic.CSV, generic.NDJSON)
+
+_SUFFIXES: Final = (".csv", ".json", ".ndjson", ".jsonl")
+_COMPRESSIONS: Final[tuple[tuple[bytes, str, Callable[[Any], IO[bytes]]], ...]] = (
+    (b"\x1f\x8b", ".gz", lambda raw: cast(IO[bytes], gzip.open(raw))),
+    (b"BZh", ".bz2", lambda raw: cast(IO[bytes], bz2.open(raw))),
+    (b"\xfd7zXZ\x00", ".xz", lambda raw: cast(IO[bytes], lzma.open(raw))),
+)
+_MAX_JSON_ARRAY_BYTES: Final = 64 << 20
+_MAX_LINE_BYTES: Final = 1 << 20
+_HEAD_BYTES: Final = 1 << 16
+
+csv.field_size_limit(_MAX_LINE_BYTES)
+
+
+def file_source(
+    file: Path, *, format_name: str | None, source: str | None, counted: Callable[[int], None]
+) -> RowSource:
+    """The rows of one file, its format found out by content unless `format_name` insists on one.
+
+    `counted` is told how many bytes were read from the disk. Raises ImportFailed, also while rows are read.
+    """
+    found = _detect_format(file, format_name)
+
+    def rows() -> Iterator[Row]:
+        with _open(file, counted) as stream, _reading(file):
+            yield from found.read(stream)
+
+    return RowSource(file.name, source or found.source, rows(), found.convert)
+
+
+def find_files(paths: Sequence[Path]) -> list[Path]:
+    """The importable files among and below `paths`, in a stable order. Raises ImportFailed."""
+    found = []
+    for path in paths:
+        if path.is_dir():
+            inside = sorted(file for file in path.rglob("*") if file.is_file() and _plain_suffix(file) in _SUFFIXES)
+            if not inside:
+                raise ImportFailed(f"{path} holds no file ending in {', '.join(_SUFFIXES)} (or those with .gz, .bz2, .xz)")
+            found += inside
+        elif path.is_file():
+            found.append(path)
+        else:
+            raise ImportFailed(f"{path} does not exist")
+    return list(dict.fromkeys(found))
+
+
+def _plain_suffix(file: Path) -> str:
+    compressions = tuple(suffix for _, suffix, _ in _COMPRESSIONS)
+    return Path(file.stem).suffix.lower() if file.suffix.lower() in compressions else file.suffix.lower()
+
+
+def _open(file: Path, counted: Callable[[int], None]) -> IO[bytes]:
+    """The file's decompressed bytes; `counted` is told how many bytes were read from the disk."""
+    try:
+        raw = io.BufferedReader(_CountingFile(file, counted), 1 << 20)
+    except OSError as error:
+        raise ImportFailed(f"{file} cannot be read: {error.strerror}") from error
+    head = raw.peek(8)
+    for magic, _, opened in _COMPRESSIONS:
+        if head.startswith(magic):
+            return opened(raw)
+    return raw
+
+
+class _CountingFile(io.FileIO):
+    def __init__(self, file: Path, counted: Callable[[int], None]) -> None:
+        super().__init__(file)
+        self._counted = counted
+
+    def readinto(self, buffer: Any) -> int | None:
+        count = super().readinto(buffer)
+        self._counted(count or 0)
+        return count
+
+
+def _detect_format(file: Path, name: str | None = None) -> Format:
+    """The format of a file, by its content; `name` (one of FORMATS) insists on one. Raises ImportFailed."""
+    with _open(file, lambda _: None) as stream, _reading(file):
+        head = stream.read(_HEAD_BYTES).removeprefix(b"\xef\xbb\xbf").lstrip()
+    found = _format_of(file, head)
+    if found is None:
+        raise ImportFailed(
+            f"{file} is in no known format: it needs a CSV header with {', '.join(sorted(generic.REQUIRED_COLUMNS))}, "
+            f"or FinanceDatabase's columns, or one JSON object per line, or a listings array named for its exchange"
+        )
+    if name not in (None, found.name):
+        raise ImportFailed(f"{file} is in the format {found.name}, not {name}")
+    return found
+
+
+def _format_of(file: Path, head: bytes) -> Format | None:
+    if head.startswith(b"["):
+        exchange = file.name.partition(".")[0].lower()
+        if exchange not in us_listings.EXCHANGES:
+            return None
+        source = f"{us_listings.NAME}/{exchange}"
+        return Format(us_listings.NAME, source, _json_array_rows, us_listings.converter(exchange))
+    if head.startswith(b"{"):
+        return Format(generic.NDJSON, generic.NDJSON, _ndjson_rows, generic.convert)
+    header = next(csv.reader([head.partition(b"\n")[0].decode(errors="replace")]), [])
+    columns = frozenset(column.strip() for column in header)
+    if columns in financedatabase.CONVERTERS:
+        kind, convert = financedatabase.CONVERTERS[columns]
+        return Format(financedatabase.NAME, f"{financedatabase.NAME}/{kind}", _csv_rows, convert)
+    if columns >= generic.REQUIRED_COLUMNS:
+        return Format(generic.CSV, generic.CSV, _csv_rows, generic.convert)
+    return None
+
+
+@contextmanager
+def _reading(file: Path) -> Iterator[None]:
+    """A file that is torn, not UTF-8 or not what it began as becomes ImportFailed."""
+    try:
+        yield
+    except UnicodeDecodeError as error:
+        raise ImportFailed(f"{file} is not UTF-8: {error}; convert it first") from error
+    except (EOFError, OSError, lzma.LZMAError, zlib.error, csv.Error) as error:
+        raise ImportFailed(f"{file} cannot be read to its end: {error}") from error
+
+
+def _csv_rows(stream: IO[bytes]) -> Iterator[Row]:
+    text = io.TextIOWrapper(stream, encoding="utf-8-sig", newline="")
+    reader = csv.DictReader(text, restkey=_SURPLUS)
+    reader.fieldnames = [name.strip() for name in reader.fieldnames or ()]
+    yield from reader
+
+
+_SURPLUS: Final = "(values beyond the header)"
+
+
+def _json_array_rows(stream: IO[bytes]) -> Iterator[Row]:
+    content = stream.read(_MAX_JSON_ARRAY_BYTES + 1)
+    if len(content) > _MAX_JSON_ARRAY_BYTES:
+        raise ImportFailed("a JSON array of more than 64 MiB cannot be streamed; write one object per line instead")
+    try:
+        rows = orjson.loads(content)
+    except orjson.JSONDecodeError as error:
+        raise ImportFailed(f"the JSON array is broken: {error}") from error
+    yield from (row if isinstance(row, dict) else {} for row in rows)
+
+
+def _ndjson_rows(stream: IO[bytes]) -> Iterator[Row]:
+    for line in iter(lambda: stream.readline(_MAX_LINE_BYTES + 1), b""):
+        if not line.strip():
+            continue
+        try:
+            row = orjson.loads(line)
+        except orjson.JSONDecodeError as error:
+            row = {_BROKEN_LINE: f"is not a JSON object: {error}"}
+        yield row if isinstance(row, dict) else {_BROKEN_LINE: "is not a JSON object"}
+
+
+_BROKEN_LINE: Final = "(line)"

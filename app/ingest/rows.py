@@ -1,0 +1,184 @@
+"""What a format module works with: a row, the findings about it, and the field rules all formats share."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from decimal import Decimal, InvalidOperation
+from enum import StrEnum
+from typing import IO, Any, Final, TypeAlias
+
+from app.domain.countries import country_code
+from app.domain.currencies import quotation
+from app.domain.identifiers import IDENTIFIER_FIELDS, InvalidIdentifier, canonical_identifier
+from app.domain.instrument import MAX_NAME_LENGTH, MAX_SYMBOL_LENGTH, Listing
+from app.domain.venues import mic_of_code
+
+Row: TypeAlias = Mapping[str, Any]
+
+MAX_TEXT_LENGTH: Final = 100
+MAX_ATTRIBUTE_LENGTH: Final = 300
+
+
+class ImportFailed(Exception):
+    """A file that cannot be imported at all; nothing of the run was written."""
+
+
+class RowRejected(Exception):
+    """One row that cannot become a listing."""
+
+    def __init__(self, field_name: str, value: object, reason: str) -> None:
+        super().__init__(reason)
+        self.finding = Finding(Severity.REJECTED, field_name, str(value), reason)
+
+
+class Severity(StrEnum):
+    REJECTED = "rejected"  # the row is not imported
+    DUPLICATE = "duplicate"  # another row of the run is the same listing
+    DROPPED = "dropped"  # the row is imported without this value
+    REPLACED = "replaced"  # the row is imported with another value
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something about a row that its owner should know."""
+
+    severity: Severity
+    field: str
+    value: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """A source format: how to tell it, how to read rows from its text, how a row becomes a listing."""
+
+    name: str
+    source: str
+    """Whose instruments these are; the same source under the same key is the same instrument."""
+    read: Callable[[IO[bytes]], Iterator[Row]]
+    convert: Callable[["RowReader"], Listing]
+
+
+@dataclass(frozen=True, slots=True)
+class RowSource:
+    """Rows to import, read once, and how each becomes a listing."""
+
+    name: str
+    source: str
+    rows: Iterator[Row]
+    convert: Callable[["RowReader"], Listing]
+
+
+@dataclass(slots=True)
+class RowReader:
+    """One row, read field by field; what cannot be used is noted in `findings`, not lost silently."""
+
+    row: Row
+    findings: list[Finding] = field(default_factory=list)
+
+    def drop(self, field_name: str, value: object, reason: str) -> None:
+        self.findings.append(Finding(Severity.DROPPED, field_name, str(value), reason))
+
+    def text(self, column: str, max_length: int = MAX_TEXT_LENGTH) -> str | None:
+        """The column's text with white space tidied; None if empty. What is too long is dropped."""
+        value = self.row.get(column)
+        if value is None:
+            return None
+        if isinstance(value, bool | dict | list):
+            self.drop(column, value, "is not text")
+            return None
+        text = " ".join(str(value).split()).replace("\0", "")
+        if len(text) > max_length:
+            self.drop(column, text, f"is {len(text)} characters long; at most {max_length} are kept")
+            return None
+        return text or None
+
+    def symbol(self) -> str:
+        """Raises RowRejected."""
+        symbol = " ".join(str(self.row.get("symbol") or "").split())
+        if not symbol or len(symbol) > MAX_SYMBOL_LENGTH or not symbol.isprintable():
+            raise RowRejected("symbol", symbol, f"must be 1 to {MAX_SYMBOL_LENGTH} printable characters")
+        return symbol
+
+    def name(self, symbol: str) -> str:
+        """The name; the symbol stands in where the source has none."""
+        name = self.text("name", MAX_NAME_LENGTH)
+        if name is None:
+            self.findings.append(
+                Finding(Severity.REPLACED, "name", "", "is missing; the symbol stands in for it")
+            )
+        return name or symbol
+
+    def country(self, column: str = "country") -> str | None:
+        name = self.text(column)
+        code = country_code(name) if name else None
+        if name and code is None:
+            self.drop(column, name, "is no country of ISO 3166-1 today")
+        return code
+
+    def currency(self, column: str = "currency") -> tuple[str | None, dict[str, str]]:
+        """The ISO 4217 currency, and the attribute that keeps a quotation unit such as GBX."""
+        code = self.text(column)
+        if code is None:
+            return None, {}
+        found = quotation(code)
+        if found is None:
+            self.drop(column, code, "is neither an ISO 4217 currency nor a known quotation unit")
+            return None, {}
+        return found.currency, {"quotation_unit": found.unit} if found.unit else {}
+
+    def venue(self, mic_column: str = "mic") -> tuple[str | None, str | None]:
+        """MIC and exchange code; the code's MIC where the source gives none and the code is a market's."""
+        exchange = self.text("exchange", 32)
+        mic = self.text(mic_column)
+        if mic is not None:
+            code = mic.upper()
+            if len(code) == 4 and code.isascii() and code.isalnum():
+                return code, exchange
+            self.drop(mic_column, mic, "is no ISO 10383 market identifier code")
+        return (mic_of_code(exchange) if exchange else None), exchange
+
+    def identifiers(self, columns: Mapping[str, str]) -> dict[str, str]:
+        """Verified identifiers; `columns` maps field to column. A wrong check digit drops the value only."""
+        found = {}
+        for field_name, column in columns.items():
+            value = self.text(column)
+            if value is None:
+                continue
+            try:
+                found[field_name] = canonical_identifier(field_name, value)
+            except InvalidIdentifier as error:
+                self.drop(field_name, value, str(error))
+        return found
+
+    def attributes(self, columns: Mapping[str, str]) -> dict[str, str]:
+        """Descriptive texts kept as they are; `columns` maps attribute to column."""
+        texts = ((name, self.text(column, MAX_ATTRIBUTE_LENGTH)) for name, column in columns.items())
+        return {name: text for name, text in texts if text is not None}
+
+    def decimal(self, column: str) -> Decimal | None:
+        """A positive decimal number; None if empty, dropped if it is none."""
+        text = self.text(column)
+        if text is None:
+            return None
+        try:
+            number = Decimal(text)
+        except InvalidOperation:
+            number = Decimal("NaN")
+        if not (number.is_finite() and number > 0):
+            self.drop(column, text, "is not a positive decimal number")
+            return None
+        return number
+
+    def date(self, column: str) -> date | None:
+        text = self.text(column)
+        if text is None:
+            return None
+        try:
+            return date.fromisoformat(text)
+        except ValueError:
+            self.drop(column, text, "is not a date like 2026-01-31")
+            return None
+
+
+SAME_NAME_IDENTIFIERS: Final = {name: name for name in IDENTIFIER_FIELDS}

@@ -1,0 +1,48 @@
+"""The United States listings files (Nasdaq, NYSE, AMEX): a JSON array of stock screener rows.
+
+The rows do not say which exchange they are of; the file's name does (`nasdaq`, `nyse`, `amex`).
+"""
+
+from collections.abc import Callable
+from decimal import Decimal, InvalidOperation
+from typing import Final
+
+from app.domain.instrument import AssetClass, Listing, size_class
+from app.domain.venues import mic_of_code
+from app.ingest.rows import RowReader
+
+NAME: Final = "us-listings"
+EXCHANGES: Final = ("nasdaq", "nyse", "amex")
+COLUMNS: Final = frozenset({"symbol", "name", "marketCap", "country", "sector", "industry"})
+
+
+def converter(exchange: str) -> Callable[[RowReader], Listing]:
+    """The converter for the file of one of EXCHANGES."""
+    code = exchange.upper()
+    mic = mic_of_code(code)
+
+    def convert(row: RowReader) -> Listing:
+        symbol = row.symbol()
+        attributes = {}
+        capitalisation = row.text("marketCap")
+        if capitalisation is not None:
+            try:
+                size = size_class(Decimal(capitalisation))
+            except InvalidOperation:
+                row.drop("marketCap", capitalisation, "is not a number")
+            else:
+                attributes = {"size_class": size.value} if size else {}
+        return Listing(
+            symbol=symbol,
+            name=row.name(symbol),
+            asset_class=AssetClass.EQUITY,
+            mic=mic,
+            exchange=code,
+            currency="USD",
+            country=row.country(),
+            sector=row.text("sector"),
+            industry=row.text("industry"),
+            attributes=attributes,
+        )
+
+    return convert

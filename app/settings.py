@@ -1,0 +1,66 @@
+"""The settings of every process, read where it starts and passed down; all begin with `REGISTRY_`."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
+from pydantic_settings import NoDecode, SettingsConfigDict
+
+from app.domain.access import SCOPES
+from app.environment import EnvironmentModel
+
+
+def _split(value: object) -> object:
+    return tuple(value.replace(",", " ").split()) if isinstance(value, str) else value
+
+
+def _known_scopes(scopes: tuple[str, ...]) -> tuple[str, ...]:
+    if unknown := sorted(set(scopes) - set(SCOPES)):
+        raise ValueError(f"unknown scope {unknown[0]!r}; known are {', '.join(SCOPES)}")
+    return scopes
+
+
+def _postgres_url(url: SecretStr) -> SecretStr:
+    return _with_scheme(url, ("postgresql", "postgres"), "postgresql://user:password@host:5432/database")
+
+
+def _redis_url(url: SecretStr) -> SecretStr:
+    return _with_scheme(url, ("redis", "rediss", "unix"), "redis://:password@host:6379")
+
+
+def _with_scheme(url: SecretStr, schemes: tuple[str, ...], example: str) -> SecretStr:
+    try:
+        scheme = urlsplit(url.get_secret_value()).scheme
+    except ValueError as error:
+        raise ValueError(f"is not a URL ({error}); write it like {example}") from error
+    if scheme not in schemes:
+        raise ValueError(f"must be a URL like {example}")
+    return url
+
+
+Port = Annotated[int, Field(ge=1, le=65535)]
+
+
+class Settings(EnvironmentModel):
+    """Where things are and how the process behaves. URLs are secrets: their repr is masked."""
+
+    model_config = SettingsConfigDict(env_prefix="REGISTRY_")
+
+    database_url: Annotated[SecretStr, AfterValidator(_postgres_url)] | None = None
+    redis_url: Annotated[SecretStr, AfterValidator(_redis_url)] | None = None
+    host: str = "127.0.0.1"
+    port: Port = 8080
+    data_dir: Path = Path(".data")
+    demo_key: SecretStr | None = None
+    anonymous_scopes: Annotated[
+        tuple[str, ...], NoDecode, BeforeValidator(_split), AfterValidator(_known_scopes)
+    ] = ()
+    indexer_host: str = "127.0.0.1"
+    indexer_port: Port | None = None
+    postgres_pool_size: Annotated[int, Field(ge=1, le=1000)] = 10
+    redis_pool_size: Annotated[int, Field(ge=1, le=10_000)] = 64
+    max_request_bytes: Annotated[int, Field(ge=1024, le=1 << 30)] = 1 << 20
+    shutdown_grace_s: Annotated[float, Field(ge=0, le=600)] = 10.0
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["json", "text"] = "json"

@@ -1,0 +1,1 @@
+"""Input and output: Postgres through asyncpg, Redis through redis-py."""

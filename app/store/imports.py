@@ -1,0 +1,161 @@
+"""Merges a run of listings into the instruments: COPY into a staging table, then one set-based merge."""
+
+from collections.abc import AsyncIterable
+from dataclasses import asdict, dataclass
+from decimal import Decimal
+from typing import Final
+
+import asyncpg
+import orjson
+
+from app.domain.errors import Conflict
+from app.domain.instrument import Listing, public_id
+from app.domain.venues import VENUES
+from app.store.postgres import Connection, open_connection, postgres_errors
+from app.store.statements import Statements
+
+SQL: Final = Statements("imports.sql")
+
+_SAME_THING: Final = "repeats an earlier row, and fills what that one leaves open"
+_OTHER_THING: Final = "an earlier row has the same symbol at the same venue for another asset class"
+_COLUMNS: Final = ("ord", "source", "source_key", "venue", "symbol", "asset_class", "status", "document", "attributes")
+
+
+@dataclass(frozen=True, slots=True)
+class StagedListing:
+    """A listing with its place in the run (`ord`, ascending) and the source that describes it."""
+
+    ord: int
+    source: str
+    listing: Listing
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A staged listing that did not become an instrument; a duplicate's values went to the row it repeats."""
+
+    ord: int
+    duplicate: bool
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class MergeResult:
+    staged: int
+    created: int
+    changed: int
+    delisted: int
+    refusals: tuple[Refusal, ...]
+
+    @property
+    def unchanged(self) -> int:
+        return self.staged - self.created - self.changed - len(self.refusals)
+
+
+async def merge_listings(
+    url: str, listings: AsyncIterable[StagedListing], *, actor: str, overwrite: bool, delist_missing: bool
+) -> MergeResult:
+    """Merge all listings in one transaction: all of the run, or nothing.
+
+    Raises PostgresUnavailable, or Conflict when the database's rules refuse the result.
+    """
+    sources: set[str] = set()
+    staged = 0
+
+    async def records() -> AsyncIterable[tuple[object, ...]]:
+        nonlocal staged
+        async for item in listings:
+            staged += 1
+            sources.add(item.source)
+            yield _record(item)
+
+    async with open_connection(url) as connection:
+        try:
+            with postgres_errors():
+                async with connection.transaction():
+                    await _stage(connection, records(), actor)
+                    refusals = await _remove_duplicates(connection)
+                    refusals += await _merge(connection, overwrite=overwrite)
+                    delisted = 0
+                    if delist_missing:  # before new rows come, which this run names too
+                        delisted = _count(await connection.execute(SQL["delist_missing"], sorted(sources)))
+                    created = _count(await connection.execute(SQL["insert_new"]))
+                    changed = _count(await connection.execute(SQL["update_changed"]))
+                    await connection.execute(SQL["update_other_primaries"])
+        except asyncpg.IntegrityConstraintViolationError as error:
+            raise Conflict(f"the import breaks a rule of the database: {error.detail or error}") from error
+    return MergeResult(staged, created, changed, delisted, tuple(refusals))
+
+
+async def instruments_exist(url: str) -> bool:
+    async with open_connection(url) as connection:
+        with postgres_errors():
+            return bool(await connection.fetchval(SQL["instruments_exist"]))
+
+
+async def _stage(connection: Connection, records: AsyncIterable[tuple[object, ...]], actor: str) -> None:
+    await connection.execute("SET LOCAL work_mem = '256MB'")
+    await connection.fetchval(SQL["set_actor"], actor)
+    await connection.execute(SQL["create_staging"])
+    await connection.execute(SQL["create_venues"])
+    venues = VENUES.values()
+    columns = [v.mic for v in venues], [v.country for v in venues], [v.weight for v in venues]
+    await connection.execute(SQL["fill_venues"], *columns)
+    await connection.copy_records_to_table("staging", records=records, columns=_COLUMNS)
+    await connection.execute("ANALYZE staging")
+
+
+async def _remove_duplicates(connection: Connection) -> list[Refusal]:
+    await connection.execute(SQL["find_duplicates"])
+    await connection.execute(SQL["fill_gaps_from_duplicates"])
+    return [
+        Refusal(record["ord"], record["same_thing"], _SAME_THING if record["same_thing"] else _OTHER_THING)
+        for record in await connection.fetch(SQL["remove_duplicates"])
+    ]
+
+
+async def _merge(connection: Connection, *, overwrite: bool) -> list[Refusal]:
+    await connection.execute(SQL["match_by_source"])
+    await connection.execute(SQL["match_by_symbol"])
+    await connection.execute(SQL["merge"], overwrite)
+    await connection.execute("ANALYZE merged")
+    conflicts = await connection.fetch(SQL["remove_conflicts"])
+    await connection.execute(SQL["find_primaries"])
+    await connection.execute("ANALYZE primaries")
+    return [
+        Refusal(
+            record["ord"],
+            False,
+            f"symbol {record['symbol']} at venue {record['venue'] or '(none)'} belongs to "
+            + (public_id(record["holder"]) if record["holder"] else "another row of this import"),
+        )
+        for record in conflicts
+    ]
+
+
+def _record(item: StagedListing) -> tuple[object, ...]:
+    listing = item.listing
+    document = {name: value for name, value in asdict(listing).items() if value is not None}
+    attributes = document.pop("attributes")
+    document |= document.pop("identifiers")
+    return (
+        item.ord,
+        item.source,
+        f"{listing.venue}:{listing.symbol}",
+        listing.venue,
+        listing.symbol,
+        listing.asset_class.value,
+        listing.status.value,
+        orjson.dumps(document, default=_decimal_text).decode(),
+        orjson.dumps(attributes).decode(),
+    )
+
+
+def _decimal_text(value: object) -> str:
+    if isinstance(value, Decimal):
+        return format(value, "f")
+    raise TypeError(f"{type(value).__name__} has no JSON form")
+
+
+def _count(command_tag: str) -> int:
+    return int(command_tag.rpartition(" ")[2])

@@ -1,0 +1,1 @@
+"""The Postgres schema, by Alembic: expand first, contract in a later release."""
