@@ -85,7 +85,7 @@ def start_child(
             if os.getppid() != parent:  # it died before the line above took effect
                 os._exit(1)
 
-    with log.open("ab") as output:
+    with log.open("wb") as output:
         process = subprocess.Popen(
             [str(part) for part in command],
             stdin=subprocess.DEVNULL,

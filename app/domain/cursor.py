@@ -1,0 +1,55 @@
+"""The opaque cursor that leads to the next page of one search."""
+
+import base64
+import binascii
+from dataclasses import astuple, dataclass
+from hashlib import blake2b
+
+import orjson
+
+from app.domain.errors import InvalidInput
+from app.domain.query import Search
+
+
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """Where the next page begins: in `generation`, within `tier`, after the hits already seen.
+
+    Where the sort key is a number, `after` is the last one seen and `skip` counts the hits seen that
+    have it, so that a page neither repeats nor misses an instrument while others come and go. For
+    other sorts `after` is None and `skip` counts all hits seen of the tier.
+    """
+
+    generation: int
+    tier: int
+    after: int | None
+    skip: int
+    total: int
+    """Matches as counted for the first page."""
+
+
+def encode_cursor(cursor: Cursor, search: Search) -> str:
+    content = orjson.dumps([_digest(search), *astuple(cursor)])
+    return base64.urlsafe_b64encode(content).rstrip(b"=").decode()
+
+
+def decode_cursor(text: str, search: Search) -> Cursor:
+    """Raises InvalidInput for what is no cursor, or the cursor of another search."""
+    try:
+        digest, generation, tier, after, skip, total = orjson.loads(
+            base64.urlsafe_b64decode(text.encode("ascii") + b"=" * (-len(text) % 4))
+        )
+        numbers = (generation, tier, skip, total) if after is None else (generation, tier, skip, total, after)
+        if not all(type(number) is int and 0 <= number < 2**53 for number in numbers):
+            raise ValueError("not a position")
+    except (ValueError, TypeError, binascii.Error) as error:
+        raise InvalidInput.of("cursor", "is not a cursor of this service; start again without it") from error
+    if digest != _digest(search):
+        raise InvalidInput.of("cursor", "belongs to another search; repeat its q, filters and sort, or start again")
+    return Cursor(generation, tier, after, skip, total)
+
+
+def _digest(search: Search) -> str:
+    """Names what a cursor is bound to: everything of a search but its page."""
+    identity = repr((search.text, sorted(search.filters.items()), search.sort.value))
+    return blake2b(identity.encode(), digest_size=6).hexdigest()

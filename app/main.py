@@ -1,0 +1,129 @@
+"""The API's composition root: settings in, a serving process out."""
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator, Callable, Coroutine
+from typing import Any, Final
+
+import structlog
+from aiohttp import web
+
+from app import metrics
+from app.auth.keyring import Keyring
+from app.domain.access import Principal
+from app.domain.errors import RedisUnavailable
+from app.environment import SettingsError
+from app.parameters.definitions import Parameters
+from app.settings import Settings
+from app.store.postgres import Postgres
+from app.store.redis import open_redis, prepare_engine
+from app.store.search_index import SearchIndex
+from app.web.boundary import SCOPES_BY_ROUTE, boundary
+from app.web.routes import ENDPOINTS, route_table
+from app.web.server import ProblemRunner
+from app.web.services import SERVICES, Services
+
+_REPLY_GRACE_S: Final = 1.0
+"""How much longer than a search may take a reply of Redis is waited for."""
+
+log = structlog.get_logger(__name__)
+
+
+def make_app(settings: Settings, parameters: Parameters, died: "asyncio.Future[None]") -> web.Application:
+    """The application, its resources opened when it starts and closed when it ends.
+
+    `died` is given the error of a background task that ended, which none should.
+    """
+    if settings.database_url is None or settings.redis_url is None:
+        missing = "REGISTRY_DATABASE_URL" if settings.database_url is None else "REGISTRY_REDIS_URL"
+        raise SettingsError(f"{missing}: is not set; name a server, or try everything with make demo")
+    postgres = Postgres(settings.database_url.get_secret_value(), settings.postgres_pool_size)
+    client = open_redis(
+        settings.redis_url.get_secret_value(),
+        pool_size=settings.redis_pool_size,
+        timeout_s=parameters.search_timeout / 1000 + _REPLY_GRACE_S,
+    )
+    index = SearchIndex(client)
+    keyring = Keyring(postgres)
+    metrics.POSTGRES_CONNECTIONS_MAX.set(settings.postgres_pool_size)
+
+    async def postgres_context(_: web.Application) -> AsyncIterator[None]:
+        await postgres.open()
+        yield
+        await postgres.close()
+
+    async def redis_context(_: web.Application) -> AsyncIterator[None]:
+        try:
+            await prepare_engine(client)
+            await index.read_state()
+        except RedisUnavailable as error:
+            log.warning("starting without Redis", reason=str(error))
+        yield
+        await client.aclose()
+
+    app = web.Application(middlewares=[boundary], client_max_size=settings.max_request_bytes)
+    app.cleanup_ctx.extend(
+        (
+            postgres_context,
+            redis_context,
+            _background("follow index state", index.follow, died),
+            _background("follow API keys", keyring.follow, died),
+        )
+    )
+    app[SCOPES_BY_ROUTE] = {endpoint.name: endpoint.scope for endpoint in ENDPOINTS}
+    app[SERVICES] = Services(
+        parameters=parameters,
+        postgres=postgres,
+        index=index,
+        keyring=keyring,
+        anonymous=Principal("anonymous", "anonymous", frozenset(settings.anonymous_scopes)),
+        max_request_bytes=settings.max_request_bytes,
+    )
+    app.add_routes(route_table())
+    return app
+
+
+def _background(
+    name: str, work: Callable[[], Coroutine[Any, Any, None]], died: "asyncio.Future[None]"
+) -> Callable[[web.Application], AsyncIterator[None]]:
+    """A cleanup context that runs `work` for as long as the application."""
+
+    def ended(task: "asyncio.Task[None]") -> None:
+        if not task.cancelled() and not died.done():
+            died.set_exception(task.exception() or RuntimeError(f"{name} ended"))
+
+    async def context(_: web.Application) -> AsyncIterator[None]:
+        task = asyncio.create_task(work(), name=name)
+        task.add_done_callback(ended)
+        yield
+        task.cancel()
+        await asyncio.wait([task])
+
+    return context
+
+
+async def serve(settings: Settings, parameters: Parameters) -> None:
+    """Serve until SIGTERM or SIGINT, then answer what is under way and end.
+
+    Raises SettingsError, OSError if the address is taken, and whatever killed a background task.
+    """
+    loop = asyncio.get_running_loop()
+    died: asyncio.Future[None] = loop.create_future()
+    runner = ProblemRunner(
+        make_app(settings, parameters, died), shutdown_timeout_s=settings.shutdown_grace_s
+    )
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, settings.host, settings.port).start()
+        log.info("serving", host=settings.host, port=settings.port)
+        stop = asyncio.Event()
+        for name in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(name, stop.set)
+        stopping = asyncio.ensure_future(stop.wait())
+        await asyncio.wait([stopping, died], return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        if died.done():
+            died.result()
+        log.info("stopping")
+    finally:
+        await runner.cleanup()

@@ -1,0 +1,57 @@
+"""Every metric that this project exports, by prometheus_client; `docs/metrics.md` lists them for people."""
+
+from typing import Final
+
+from prometheus_client import Counter, Gauge, Histogram
+
+LATENCY_BUCKETS_S: Final = (
+    *(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.09, 0.1, 0.11, 0.12, 0.15),
+    *(0.25, 0.5, 1.0, 2.5, 5.0),
+)
+"""With bounds at exactly the latencies that releases are judged by: 90, 100, 110, 120 and 150 ms."""
+
+HTTP_REQUEST_SECONDS: Final = Histogram(
+    "registry_http_request_seconds",
+    "Time from the request's head to the response's end, by route template, method and status.",
+    ("route", "method", "status"),
+    buckets=LATENCY_BUCKETS_S,
+)
+HTTP_REQUESTS_IN_PROGRESS: Final = Gauge(
+    "registry_http_requests_in_progress", "Requests that are being answered now."
+)
+SEARCH_SECONDS: Final = Histogram(
+    "registry_search_seconds",
+    "Time that Redis took to answer a search, its transport included, by kind of search.",
+    ("kind",),
+    buckets=LATENCY_BUCKETS_S,
+)
+SEARCHES_CUT_SHORT: Final = Counter(
+    "registry_searches_cut_short", "Searches that a limit cut short, by reason.", ("reason",)
+)
+POSTGRES_CONNECTIONS_IN_USE: Final = Gauge(
+    "registry_postgres_connections_in_use", "Connections of the API's Postgres pool that are in use."
+)
+POSTGRES_CONNECTIONS_MAX: Final = Gauge(
+    "registry_postgres_connections_max", "Size of the API's Postgres pool."
+)
+INDEX_AGE_SECONDS: Final = Gauge(
+    "registry_index_age_seconds", "Seconds since the live index last equalled Postgres, as the API sees it."
+)
+INDEX_GENERATION: Final = Gauge("registry_index_generation", "Number of the live index generation.")
+INDEXER_LEADING: Final = Gauge("registry_indexer_leading", "1 while this indexer holds the lease, else 0.")
+REFRESH_SECONDS: Final = Histogram(
+    "registry_refresh_seconds",
+    "Duration of a refresh of the live index.",
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
+)
+REBUILD_SECONDS: Final = Histogram(
+    "registry_rebuild_seconds",
+    "Duration of a rebuild, from its job's start to the swap.",
+    buckets=(1, 2.5, 5, 10, 20, 30, 60, 120, 300, 600),
+)
+DOCUMENTS_WRITTEN: Final = Counter(
+    "registry_index_documents_written", "Documents that refreshes wrote to the live index."
+)
+DOCUMENTS_REMOVED: Final = Counter(
+    "registry_index_documents_removed", "Documents that refreshes removed from the live index."
+)

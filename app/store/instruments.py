@@ -1,0 +1,129 @@
+"""Instruments in Postgres: single reads and history for the API, snapshots and changes for the indexer."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+import asyncpg
+import orjson
+
+from app.search.document import Row, instrument_json
+from app.store.postgres import Connection, Postgres, open_connection, postgres_errors
+from app.store.statements import Statements
+
+SQL: Final = Statements("instruments.sql")
+
+
+@dataclass(frozen=True, slots=True)
+class StoredInstrument:
+    json: bytes
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryEntry:
+    """One change: what each changed field was and became; `changes` is empty for a deletion."""
+
+    version: int
+    operation: str
+    changed_at: datetime
+    actor: str | None
+    request_id: str | None
+    changes: dict[str, dict[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Where a snapshot of Postgres stands."""
+
+    watermark: int
+    """The oldest transaction still running: everything below it is decided, and visible if committed."""
+    cluster: str
+    """System identifier and timeline: a restored or failed-over server has another one."""
+    changed: bool
+    """Whether anything changed at or after the watermark that was asked about."""
+
+
+async def read_instrument(postgres: Postgres, number: int) -> StoredInstrument | None:
+    """One instrument as Postgres has it now. Raises PostgresUnavailable."""
+    async with postgres.connection() as connection:
+        row = await connection.fetchrow(SQL["one"], number)
+    return None if row is None else StoredInstrument(instrument_json(row), row["version"])
+
+
+async def read_history(
+    postgres: Postgres, number: int, *, limit: int, before: int | None
+) -> list[HistoryEntry]:
+    """The newest `limit` changes with a version below `before`, newest first. Raises PostgresUnavailable."""
+    async with postgres.connection() as connection:
+        records = await connection.fetch(SQL["history"], number, before, limit)
+    return [_history_entry(record) for record in records[:limit]]
+
+
+def _history_entry(record: asyncpg.Record) -> HistoryEntry:
+    after = orjson.loads(record["document"]) if record["document"] else {}
+    previous = orjson.loads(record["previous"]) if record["previous"] else {}
+    names = sorted(after.keys() | previous.keys()) if after else ()
+    changes = {
+        "primary" if name == "is_primary" else name: {"from": previous.get(name), "to": after.get(name)}
+        for name in names
+        if previous.get(name) != after.get(name)
+    }
+    return HistoryEntry(
+        record["version"],
+        record["operation"],
+        record["changed_at"],
+        record["actor"],
+        record["request_id"],
+        changes,
+    )
+
+
+class Snapshot:
+    """One consistent view of all instruments, for a refresh or a rebuild."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    async def position(self, since: int) -> Position:
+        record = await self._connection.fetchrow(SQL["position"], since)
+        assert record is not None  # noqa: S101 - a query without a table yields a row
+        return Position(record["watermark"], record["cluster"], record["changed"])
+
+    async def count(self, since: int | None) -> int:
+        """How many rows `rows(since)` will yield."""
+        if since is None:
+            return int(await self._connection.fetchval(SQL["count_everything"]))
+        return int(await self._connection.fetchval(SQL["count_changed_since"], since))
+
+    async def rows(self, since: int | None, batch: int) -> AsyncIterator[Sequence[Row]]:
+        """Everything, or what changed at or after the watermark `since`, in batches."""
+        query = (SQL["everything"],) if since is None else (SQL["changed_since"], since)
+        cursor = await self._connection.cursor(*query)
+        while rows := await cursor.fetch(batch):
+            yield rows
+
+    async def removed(self, since: int) -> list[int]:
+        """The numbers of the instruments deleted at or after the watermark."""
+        return [record["instrument_id"] for record in await self._connection.fetch(SQL["removed_since"], since)]
+
+    async def versions(self, batch: int) -> AsyncIterator[Sequence[tuple[int, int]]]:
+        """(number, version) of every instrument, in batches."""
+        cursor = await self._connection.cursor(SQL["versions"])
+        while records := await cursor.fetch(batch):
+            yield [(record["id"], record["version"]) for record in records]
+
+    async def versions_of(self, numbers: Sequence[int]) -> dict[int, int]:
+        records = await self._connection.fetch(SQL["versions_of"], numbers)
+        return {record["id"]: record["version"] for record in records}
+
+
+@asynccontextmanager
+async def open_snapshot(url: str) -> AsyncIterator[Snapshot]:
+    """A snapshot on a connection of its own. Raises PostgresUnavailable, also from inside."""
+    async with open_connection(url) as connection:
+        with postgres_errors():
+            async with connection.transaction(isolation="repeatable_read", readonly=True):
+                yield Snapshot(connection)

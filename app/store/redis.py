@@ -1,0 +1,97 @@
+"""Redis: the client, and the one place where the driver's errors become the project's."""
+
+from collections.abc import Awaitable, Iterator
+from contextlib import contextmanager
+from importlib import resources
+from typing import Any, Final, cast
+
+from redis import exceptions
+from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.commands.core import AsyncScript
+
+from app.domain.errors import LeaseLost, RedisUnavailable
+
+CONNECT_TIMEOUT_S: Final = 2.0
+POOL_WAIT_S: Final = 2.0
+
+MIN_SEARCH_VERSION: Final = 21005
+"""RediSearch 2.10.5, as its module numbers itself."""
+
+ENGINE_SETTINGS: Final = {
+    # One-letter prefixes find nothing by default, and a prefix stops at 200 terms.
+    "MINPREFIX": "1",
+    "MAXPREFIXEXPANSIONS": "20000",
+    # A search that runs out of time answers what it has and says so.
+    "ON_TIMEOUT": "return",
+}
+_REDIS_8_NAMES: Final = {
+    "MINPREFIX": "search-min-prefix",
+    "MAXPREFIXEXPANSIONS": "search-max-prefix-expansions",
+    "ON_TIMEOUT": "search-on-timeout",
+}
+
+
+@contextmanager
+def redis_errors() -> Iterator[None]:
+    """Turns the driver's errors that mean *not usable now* into RedisUnavailable, a fenced write into LeaseLost."""
+    try:
+        yield
+    except (exceptions.ConnectionError, exceptions.TimeoutError, OSError) as error:
+        raise RedisUnavailable(f"Redis does not answer: {error}") from error
+    except exceptions.OutOfMemoryError as error:
+        raise RedisUnavailable(f"Redis is out of memory: {error}") from error
+    except (exceptions.ReadOnlyError, exceptions.BusyLoadingError, exceptions.AuthenticationError) as error:
+        raise RedisUnavailable(f"Redis cannot be used: {error}") from error
+    except exceptions.ResponseError as error:
+        if "FENCED" in str(error):
+            raise LeaseLost("another indexer leads now, or Redis was emptied") from error
+        raise
+
+
+def open_redis(url: str, *, pool_size: int, timeout_s: float) -> "Redis":
+    """A client that waits for a free connection, and whose replies are bytes (RESP3).
+
+    `timeout_s` bounds a reply. Nothing is retried here: a command may have been carried out.
+    """
+    pool = BlockingConnectionPool.from_url(
+        url,
+        max_connections=pool_size,
+        timeout=POOL_WAIT_S,
+        protocol=3,
+        socket_timeout=timeout_s,
+        socket_connect_timeout=CONNECT_TIMEOUT_S,
+        retry=Retry(NoBackoff(), 0),
+        decode_responses=False,
+    )
+    return Redis(connection_pool=pool)
+
+
+def load_script(client: "Redis", name: str) -> AsyncScript:
+    """The Lua script `lua/<name>.lua`, sent by its hash and loaded where it is unknown."""
+    text = resources.files("app.store").joinpath("lua", f"{name}.lua").read_text(encoding="utf-8")
+    return client.register_script(text)
+
+
+async def prepare_engine(client: "Redis") -> None:
+    """Check the query engine's version and set what the queries rely on. Raises RedisUnavailable."""
+    with redis_errors():
+        modules = cast("list[dict[bytes, Any]]", await execute(client, "MODULE", "LIST"))
+        versions = [module[b"ver"] for module in modules if module[b"name"] in (b"search", b"searchlight")]
+        if not versions or max(versions) < MIN_SEARCH_VERSION:
+            found = f"version {max(versions)}" if versions else "none"
+            raise RedisUnavailable(
+                f"this Redis has no usable query engine (found {found}, needs {MIN_SEARCH_VERSION}); "
+                "use Redis Stack 7.4 or Redis 8"
+            )
+        for name, value in ENGINE_SETTINGS.items():
+            if max(versions) >= 80_000:
+                await execute(client, "CONFIG", "SET", _REDIS_8_NAMES[name], value)
+            else:
+                await execute(client, "FT.CONFIG", "SET", name, value)
+
+
+async def execute(client: "Redis", *arguments: str | bytes | float) -> Any:
+    """One command, its reply as it comes."""
+    return await cast("Awaitable[Any]", client.execute_command(*arguments))

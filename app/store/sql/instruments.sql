@@ -1,0 +1,59 @@
+-- name: instrument_columns
+-- What the projection needs of an instrument; jsonb comes as text.
+       id, symbol, name, asset_class, status, mic, exchange, currency, country, sector, industry,
+       isin, cusip, sedol, figi, composite_figi, share_class_figi, lei, is_primary, cfi, aliases,
+       listed_on, delisted_on, tick_size, lot_size, contract::text, attributes::text,
+       attributes ->> 'size_class' AS size_class, version, updated_at
+
+-- name: one
+SELECT
+-- include: instrument_columns
+FROM instruments WHERE id = $1;
+
+-- name: history
+-- Newest first, each with the state before it. $2: only versions below (or NULL), $3: how many.
+SELECT version, operation, changed_at, actor, request_id, document,
+       lag(document) OVER (ORDER BY version) AS previous
+FROM instrument_history
+WHERE instrument_id = $1
+  AND version >= (
+      SELECT coalesce(min(version), 0) FROM (
+          SELECT version FROM instrument_history
+          WHERE instrument_id = $1 AND ($2::integer IS NULL OR version < $2)
+          ORDER BY version DESC LIMIT $3 + 1
+      ) AS page)
+  AND ($2::integer IS NULL OR version < $2)
+ORDER BY version DESC;
+
+-- name: position
+-- Where a snapshot stands, and whether anything changed since a watermark: the one query of a quiet refresh.
+SELECT pg_snapshot_xmin(pg_current_snapshot()) AS watermark,
+       system_identifier::text || '/' || timeline_id AS cluster,
+       EXISTS (SELECT FROM instruments WHERE changed_xid >= $1::xid8)
+       OR EXISTS (SELECT FROM instrument_tombstones WHERE changed_xid >= $1::xid8) AS changed
+FROM pg_control_system(), pg_control_checkpoint();
+
+-- name: count_changed_since
+SELECT count(*) FROM instruments WHERE changed_xid >= $1::xid8;
+
+-- name: changed_since
+SELECT
+-- include: instrument_columns
+FROM instruments WHERE changed_xid >= $1::xid8 ORDER BY changed_xid, id;
+
+-- name: removed_since
+SELECT instrument_id FROM instrument_tombstones WHERE changed_xid >= $1::xid8 ORDER BY instrument_id;
+
+-- name: everything
+SELECT
+-- include: instrument_columns
+FROM instruments ORDER BY id;
+
+-- name: count_everything
+SELECT count(*) FROM instruments;
+
+-- name: versions
+SELECT id, version FROM instruments ORDER BY id;
+
+-- name: versions_of
+SELECT id, version FROM instruments WHERE id = ANY ($1::bigint[]);

@@ -1,0 +1,136 @@
+"""What every request passes through: an id, authentication, its scope, errors, one log line, one metric."""
+
+import re
+import secrets
+import time
+from collections.abc import Awaitable, Callable
+from http import HTTPStatus
+from typing import Final
+
+import structlog
+from aiohttp import hdrs, web
+
+from app import metrics
+from app.domain.access import Principal
+from app.domain.errors import InvalidInput, NotAllowed, NotAuthenticated, RegistryError
+from app.web.problems import problem, problem_of
+from app.web.services import PRINCIPAL, REQUEST_ID, SERVICES, Services
+
+REQUEST_ID_HEADER: Final = "X-Request-ID"
+API_KEY_HEADER: Final = "X-API-Key"
+UNMATCHED: Final = "unmatched"
+SCOPES_BY_ROUTE: Final = web.AppKey("scopes_by_route", dict[str, str | None])
+"""Route name -> the scope that it needs, None if it is open to all."""
+
+_ACCEPTABLE_REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
+
+log = structlog.get_logger(__name__)
+
+
+@web.middleware
+async def boundary(
+    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+) -> web.StreamResponse:
+    """The one middleware. Whatever happens inside, the caller gets a response in the contract's shape."""
+    started = time.perf_counter()
+    request_id = request_id_of(request.headers.get(REQUEST_ID_HEADER))
+    request[REQUEST_ID] = request_id
+    resource = request.match_info.route.resource
+    route = resource.canonical if resource is not None else UNMATCHED
+    with metrics.HTTP_REQUESTS_IN_PROGRESS.track_inprogress():
+        response = await _answer(request, handler, request_id)
+    response.headers[REQUEST_ID_HEADER] = request_id
+    elapsed_s = time.perf_counter() - started
+    metrics.HTTP_REQUEST_SECONDS.labels(route, request.method, response.status).observe(elapsed_s)
+    principal = request.get(PRINCIPAL)
+    log.info(
+        "request",
+        request_id=request_id,
+        method=request.method,
+        route=route,
+        status=response.status,
+        duration_ms=round(elapsed_s * 1000, 2),
+        principal=principal.name if principal else None,
+    )
+    return response
+
+
+def request_id_of(proposed: str | None) -> str:
+    """The caller's own request id where it is fit for logs and headers, else a new one."""
+    if proposed is not None and _ACCEPTABLE_REQUEST_ID.fullmatch(proposed):
+        return proposed
+    return secrets.token_hex(8)
+
+
+async def _answer(
+    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]], request_id: str
+) -> web.StreamResponse:
+    try:
+        await _admit(request)
+        return await handler(request)
+    except RegistryError as error:
+        return problem_of(error, request_id)
+    except web.HTTPException as error:
+        return _problem_of_http_exception(error, request_id)
+    except Exception:
+        log.exception("request failed", request_id=request_id, path=request.path)
+        return problem(
+            HTTPStatus.INTERNAL_SERVER_ERROR,
+            "something went wrong on our side; the request id finds it in our logs",
+            request_id,
+        )
+
+
+async def _admit(request: web.Request) -> None:
+    """Let a request to its handler, or raise why not."""
+    name = request.match_info.route.name
+    if name is None:  # no route: the handler answers 404 or 405
+        return
+    services = request.app[SERVICES]
+    scope = request.app[SCOPES_BY_ROUTE][name]
+    if scope is not None:
+        principal = await _principal(request, services)
+        request[PRINCIPAL] = principal
+        if scope not in principal.scopes:
+            if principal is services.anonymous:
+                raise NotAuthenticated(
+                    f"this needs an API key with the scope {scope}; send it as "
+                    f"'Authorization: Bearer KEY' or as '{API_KEY_HEADER}: KEY'"
+                )
+            raise NotAllowed(scope)
+    if request.body_exists:
+        _refuse_body(request, services.max_request_bytes)
+
+
+async def _principal(request: web.Request, services: Services) -> Principal:
+    key = request.headers.get(API_KEY_HEADER)
+    authorization = request.headers.get(hdrs.AUTHORIZATION)
+    if key is None and authorization is None:
+        return services.anonymous
+    if key is None:
+        kind, _, key = (authorization or "").partition(" ")
+        if kind.lower() != "bearer" or not key.strip():
+            raise NotAuthenticated(
+                "the Authorization header is malformed; write it as 'Authorization: Bearer KEY'"
+            )
+    return await services.keyring.principal(key.strip())
+
+
+def _refuse_body(request: web.Request, max_bytes: int) -> None:
+    """No endpoint takes a body so far; say what is wrong with the one that came."""
+    if (request.content_length or 0) > max_bytes:
+        raise web.HTTPRequestEntityTooLarge(max_bytes, request.content_length or 0)
+    if request.content_type != "application/json":
+        raise web.HTTPUnsupportedMediaType(text=f"{request.content_type} is not accepted; send application/json")
+    raise InvalidInput.of("body", "this endpoint takes none; send its parameters in the query string")
+
+
+def _problem_of_http_exception(error: web.HTTPException, request_id: str) -> web.Response:
+    """aiohttp's own refusals (no such route, wrong method, too large), in the contract's shape."""
+    status = HTTPStatus(error.status)
+    details = {
+        HTTPStatus.NOT_FOUND: "there is nothing at this path",
+        HTTPStatus.METHOD_NOT_ALLOWED: f"this path allows {error.headers.get(hdrs.ALLOW, 'other methods')}",
+    }
+    headers = {name: error.headers[name] for name in (hdrs.ALLOW,) if name in error.headers}
+    return problem(status, details.get(status) or error.text or status.description, request_id, headers=headers)

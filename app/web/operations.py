@@ -1,0 +1,84 @@
+"""Handlers for whoever runs the service: health, metrics, and what answers at `/`."""
+
+from http import HTTPStatus
+from importlib.metadata import version
+from typing import Any, Final
+
+import orjson
+from aiohttp import web
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from app import metrics
+from app.domain.errors import PostgresUnavailable, RedisUnavailable
+from app.store.index_state import IndexState
+from app.web.services import SERVICES, Services
+
+STALE_AFTER_INTERVALS: Final = 3
+"""The index is stale when this many refresh intervals have passed since it equalled Postgres."""
+
+
+async def root(_: web.Request) -> web.Response:
+    return _json(
+        {
+            "service": "instrument-registry",
+            "version": version("instrument-registry"),
+            "search": "/v1/instruments/search?q=apple",
+            "suggest": "/v1/instruments/suggest?q=app",
+            "health": "/health/ready",
+            "metrics": "/metrics",
+        }
+    )
+
+
+async def live(_: web.Request) -> web.Response:
+    return _json({"status": "up"})
+
+
+async def ready(request: web.Request) -> web.Response:
+    """Each part in its own word. Searches need Redis and the index; without Postgres they go on."""
+    services = request.app[SERVICES]
+    postgres = await _postgres_word(services)
+    try:
+        state = await services.index.read_state()
+    except RedisUnavailable:
+        redis, index, state = "down", "unknown", None
+    else:
+        redis, index = "up", _index_word(state, services.parameters.search_index_refresh)
+    serving = state is not None
+    degraded = postgres != "up" or index != "fresh"
+    content: dict[str, Any] = {
+        "status": ("degraded" if degraded else "ready") if serving else "unavailable",
+        "postgres": postgres,
+        "redis": redis,
+        "index": index,
+        "index_generation": state.generation if state else None,
+        "index_age_s": round(state.current_age_s, 1) if state else None,
+    }
+    return _json(content, HTTPStatus.OK if serving else HTTPStatus.SERVICE_UNAVAILABLE)
+
+
+async def prometheus(request: web.Request) -> web.Response:
+    services = request.app[SERVICES]
+    metrics.POSTGRES_CONNECTIONS_IN_USE.set(services.postgres.connections_in_use)
+    if services.index.known_state is not None:
+        metrics.INDEX_AGE_SECONDS.set(services.index.known_state.current_age_s)
+    return web.Response(body=generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+
+async def _postgres_word(services: Services) -> str:
+    try:
+        async with services.postgres.connection() as connection:
+            await connection.fetchval("SELECT 1", timeout=2)
+    except PostgresUnavailable:
+        return "down"
+    return "up"
+
+
+def _index_word(state: IndexState | None, refresh_s: float) -> str:
+    if state is None:
+        return "filling"
+    return "fresh" if state.current_age_s <= STALE_AFTER_INTERVALS * refresh_s else "stale"
+
+
+def _json(content: dict[str, Any], status: HTTPStatus = HTTPStatus.OK) -> web.Response:
+    return web.Response(body=orjson.dumps(content), status=status.value, content_type="application/json")

@@ -1,0 +1,60 @@
+"""Errors to responses: RFC 9457 problem details. The only module that knows HTTP statuses of errors."""
+
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Any, Final
+
+import orjson
+from aiohttp import web
+
+from app.domain import errors
+from app.domain.errors import FieldError, InvalidInput, RegistryError, Unavailable
+
+CONTENT_TYPE: Final = "application/problem+json"
+_TYPE: Final = "urn:instrument-registry:problem:"
+
+STATUSES: Final[Mapping[type[RegistryError], HTTPStatus]] = {
+    errors.InvalidInput: HTTPStatus.BAD_REQUEST,
+    errors.NotAuthenticated: HTTPStatus.UNAUTHORIZED,
+    errors.NotAllowed: HTTPStatus.FORBIDDEN,
+    errors.NotFound: HTTPStatus.NOT_FOUND,
+    errors.Conflict: HTTPStatus.CONFLICT,
+    errors.CursorExpired: HTTPStatus.GONE,
+    errors.SearchTimedOut: HTTPStatus.GATEWAY_TIMEOUT,
+    errors.Unavailable: HTTPStatus.SERVICE_UNAVAILABLE,
+}
+
+
+def problem_of(error: RegistryError, request_id: str) -> web.Response:
+    """The response for an error of the project's tree."""
+    status = next(STATUSES[kind] for kind in type(error).__mro__ if kind in STATUSES)
+    headers = {}
+    if status is HTTPStatus.UNAUTHORIZED:
+        headers["WWW-Authenticate"] = "Bearer"
+    if isinstance(error, Unavailable):
+        headers["Retry-After"] = str(error.retry_after_s)
+    fields = error.errors if isinstance(error, InvalidInput) else ()
+    return problem(status, str(error), request_id, headers=headers, fields=fields)
+
+
+def problem(
+    status: HTTPStatus,
+    detail: str,
+    request_id: str,
+    *,
+    headers: Mapping[str, str] | None = None,
+    fields: Sequence[FieldError] = (),
+) -> web.Response:
+    """A problem response; `fields` become its `errors`."""
+    content: dict[str, Any] = {
+        "type": _TYPE + status.phrase.lower().replace(" ", "-"),
+        "title": status.phrase,
+        "status": status.value,
+        "detail": detail,
+        "instance": request_id,
+    }
+    if fields:
+        content["errors"] = [{"field": field.field, "message": field.message} for field in fields]
+    return web.Response(
+        body=orjson.dumps(content), status=status.value, headers=headers, content_type=CONTENT_TYPE
+    )

@@ -1,0 +1,45 @@
+"""The route table: every endpoint with the scope that it needs."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Final
+
+from aiohttp import web
+
+from app.domain.access import INSTRUMENTS_READ
+from app.web import instruments, operations
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One method at one path. `scope` None: open to everybody."""
+
+    name: str
+    method: str
+    path: str
+    handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+    scope: str | None
+
+
+ENDPOINTS: Final = (
+    Endpoint("search", "GET", "/v1/instruments/search", instruments.search, INSTRUMENTS_READ),
+    Endpoint("suggest", "GET", "/v1/instruments/suggest", instruments.suggest, INSTRUMENTS_READ),
+    Endpoint("instrument", "GET", "/v1/instruments/{id}", instruments.one, INSTRUMENTS_READ),
+    Endpoint("history", "GET", "/v1/instruments/{id}/history", instruments.history, INSTRUMENTS_READ),
+    Endpoint("live", "GET", "/health/live", operations.live, None),
+    Endpoint("ready", "GET", "/health/ready", operations.ready, None),
+    Endpoint("metrics", "GET", "/metrics", operations.prometheus, None),
+    Endpoint("root", "GET", "/", operations.root, None),
+)
+
+
+def route_table() -> list[web.RouteDef]:
+    return [
+        web.RouteDef(
+            endpoint.method,
+            endpoint.path,
+            endpoint.handler,
+            {"name": endpoint.name, **({"allow_head": True} if endpoint.method == "GET" else {})},
+        )
+        for endpoint in ENDPOINTS
+    ]

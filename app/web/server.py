@@ -1,0 +1,68 @@
+"""aiohttp's server with one change: what the HTTP parser refuses is a problem response as well."""
+
+from http import HTTPStatus
+from typing import Final
+
+from aiohttp import web
+from aiohttp.http_exceptions import LineTooLong
+from aiohttp.web_protocol import RequestHandler
+
+from app.web.boundary import REQUEST_ID_HEADER, request_id_of
+from app.web.problems import problem
+
+MAX_LINE_BYTES: Final = 65_536
+"""Longer request lines never reach a handler that could name the parameter."""
+MAX_HEADER_BYTES: Final = 16_384
+
+
+class _ProblemRequestHandler(RequestHandler):
+    __slots__ = ()
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        super().handle_error(request, status, exc, message)  # logs, and raises if the answer has begun
+        request_id = request_id_of(None)
+        if isinstance(exc, LineTooLong):
+            response = problem(
+                HTTPStatus.REQUEST_URI_TOO_LONG,
+                f"the request line or a header is too long; at most {MAX_LINE_BYTES} bytes are read",
+                request_id,
+            )
+        else:
+            detail = "the request is not valid HTTP/1.1" if status == HTTPStatus.BAD_REQUEST else "the request failed"
+            response = problem(HTTPStatus(status), detail, request_id)
+        response.headers[REQUEST_ID_HEADER] = request_id
+        response.force_close()
+        return response
+
+
+class _ProblemServer(web.Server):
+    def __call__(self) -> RequestHandler:
+        return _ProblemRequestHandler(self, loop=self._loop, **self._kwargs)
+
+
+class ProblemRunner(web.AppRunner):
+    """An AppRunner that serves with the request handler above."""
+
+    def __init__(self, app: web.Application, *, shutdown_timeout_s: float) -> None:
+        super().__init__(
+            app,
+            access_log=None,
+            shutdown_timeout=shutdown_timeout_s,
+            max_line_size=MAX_LINE_BYTES,
+            max_field_size=MAX_HEADER_BYTES,
+        )
+
+    async def _make_server(self) -> web.Server:
+        server = await super()._make_server()
+        return _ProblemServer(
+            server.request_handler,
+            request_factory=server.request_factory,
+            handler_cancellation=server.handler_cancellation,
+            **server._kwargs,  # noqa: SLF001 - aiohttp offers no other way to choose the request handler
+        )

@@ -1,0 +1,212 @@
+"""The command line `instrument-registry indexer`."""
+
+import asyncio
+import contextlib
+import getpass
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import AsyncIterator
+from typing import Annotated, Final
+
+import typer
+import uvloop
+from redis.asyncio import Redis
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from app.domain.errors import RegistryError
+from app.environment import SettingsError
+from app.logs import configure_logs
+from app.parameters.definitions import Parameters
+from app.settings import Settings
+from app.store.index_jobs import IndexJobs, Job, JobKind
+from app.store.index_state import read_live_state
+from app.store.index_writer import index_info
+from app.store.lease import current_holder
+from app.store.postgres import open_connection
+from app.store.redis import open_redis
+from app.terminal import messages, output, print_table
+from indexer.health import health_server
+from indexer.runner import RunnerSettings, run
+from indexer.verify import verify
+
+cli = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="The search index: keep it level with Postgres, rebuild it, look at it, compare it.",
+)
+
+_REDIS_TIMEOUT_S: Final = 30.0
+_REDIS_POOL_SIZE: Final = 16
+_POLL_S: Final = 0.1
+_MAX_LISTED: Final = 20
+_SETTLE_INTERVALS: Final = 2
+
+
+def main() -> None:
+    """Run a command; what it cannot do is said in one line, and the exit status is 1."""
+    try:
+        cli(prog_name="instrument-registry indexer")
+    except (RegistryError, SettingsError, OSError) as error:
+        messages.print(f"[red]error:[/red] {error}")
+        sys.exit(1)
+
+
+@cli.command("run")
+def run_loop() -> None:
+    """The loop: refresh every SEARCH_INDEX_REFRESH seconds and when woken, carry out jobs. Until SIGTERM.
+
+    Example: REGISTRY_DATABASE_URL=... REGISTRY_REDIS_URL=... instrument-registry indexer run
+    """
+    settings = Settings.from_environment()
+    parameters = Parameters.from_environment()
+    database_url, redis_url = _urls(settings)
+    configure_logs(settings.log_level, settings.log_format)
+
+    async def loop() -> None:
+        stop = asyncio.Event()
+        for name in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(name, stop.set)
+        async with contextlib.AsyncExitStack() as stack:
+            if settings.indexer_port is not None:
+                await stack.enter_async_context(health_server(settings.indexer_host, settings.indexer_port))
+            client = await stack.enter_async_context(_redis(redis_url))
+            await run(_runner_settings(database_url, parameters), client, stop)
+
+    uvloop.run(loop())
+
+
+@cli.command()
+def refresh() -> None:
+    """One refresh now: by the indexer that leads, or by this command if none does.
+
+    Example: instrument-registry indexer refresh
+    """
+    uvloop.run(_request(JobKind.REFRESH, watch=False))
+    output.print("The index is level with Postgres.")
+
+
+@cli.command()
+def rebuild(
+    watch: Annotated[bool, typer.Option("--watch", help="Show a progress bar.")] = False,
+) -> None:
+    """Build the next generation beside the live one and swap; searches go on meanwhile.
+
+    Example: instrument-registry indexer rebuild --watch
+    """
+    uvloop.run(_request(JobKind.REBUILD, watch=watch))
+    output.print("The new generation is live.")
+
+
+@cli.command()
+def status() -> None:
+    """What is live and how far behind.
+
+    Example: instrument-registry indexer status
+    """
+    uvloop.run(_print_status())
+
+
+@cli.command("verify")
+def verify_index() -> None:
+    """Compare index and Postgres row by row; exit status 1 on drift.
+
+    Example: instrument-registry indexer verify
+    """
+    settings = Settings.from_environment()
+    settle_s = _SETTLE_INTERVALS * Parameters.from_environment().search_index_refresh
+
+    async def compare() -> bool:
+        database_url, redis_url = _urls(settings)
+        async with _redis(redis_url) as client:
+            drift = await verify(database_url, client, settle_s)
+        output.print(f"Generation {drift.generation}: {drift.rows:,} rows compared")
+        for kind, numbers in (("missing", drift.missing), ("stale", drift.stale), ("phantom", drift.phantom)):
+            listed = ", ".join(map(str, numbers[:_MAX_LISTED])) + (" ..." if len(numbers) > _MAX_LISTED else "")
+            output.print(f"{kind:8} {len(numbers):,}" + (f": {listed}" if numbers else ""))
+        output.print(f"{'refused':8} {drift.refused:,}")
+        output.print("No drift." if drift.clean else "The index drifts; instrument-registry indexer rebuild mends it.")
+        return drift.clean
+
+    if not uvloop.run(compare()):
+        sys.exit(1)
+
+
+async def _request(kind: JobKind, *, watch: bool) -> None:
+    """Ask for a job and wait for its end, carrying it out here if nobody leads. Raises RegistryError."""
+    settings = Settings.from_environment()
+    database_url, redis_url = _urls(settings)
+    configure_logs("warning", "text")
+    async with open_connection(database_url) as connection, _redis(redis_url) as client:
+        jobs = IndexJobs(connection)
+        job_id, created = await jobs.request(kind, getpass.getuser())
+        if not created:
+            messages.print(f"Following job {job_id}, which was already asked for.")
+        stop = asyncio.Event()
+        runner = asyncio.ensure_future(
+            run(_runner_settings(database_url, Parameters.from_environment()), client, stop)
+        )
+        try:
+            job = await _follow(jobs, job_id, watch=watch)
+        finally:
+            stop.set()
+            await runner
+    if job.error is not None:
+        raise RegistryError(f"the {kind} failed: {job.error}")
+
+
+async def _follow(jobs: IndexJobs, job_id: int, *, watch: bool) -> Job:
+    """The job when it has ended; with `watch`, a bar until then."""
+    columns = (TextColumn("{task.description:12}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=messages, disable=not watch) as progress:
+        task = progress.add_task("waiting", total=None)
+        while (job := await jobs.read(job_id)) is not None:
+            progress.update(task, description=job.phase or job.state, completed=job.done, total=job.total)
+            if job.finished:
+                return job
+            await asyncio.sleep(_POLL_S)
+    raise RegistryError(f"job {job_id} is gone")
+
+
+async def _print_status() -> None:
+    database_url, redis_url = _urls(Settings.from_environment())
+    async with open_connection(database_url) as connection, _redis(redis_url) as client:
+        state = await read_live_state(client)
+        info = await index_info(client, state.generation) if state else None
+        generations = await IndexJobs(connection).generations()
+        holder = await current_holder(connection)
+    if state is None or info is None:
+        output.print("No index is live.")
+    else:
+        output.print(f"Live generation {state.generation}: {int(info['num_docs']):,} documents, level with Postgres {state.current_age_s:.1f} s ago")
+    output.print(f"Leader: {holder or 'none; start one with instrument-registry indexer run'}")
+    print_table(
+        ("generation", "state", "documents", "live since"),
+        [(g.number, g.state, g.documents, f"{g.live_at:%Y-%m-%d %H:%M:%S}Z" if g.live_at else None) for g in generations],
+    )
+
+
+@contextlib.asynccontextmanager
+async def _redis(url: str) -> AsyncIterator[Redis]:
+    client = open_redis(url, pool_size=_REDIS_POOL_SIZE, timeout_s=_REDIS_TIMEOUT_S)
+    try:
+        yield client
+    finally:
+        await client.aclose()
+
+
+def _runner_settings(database_url: str, parameters: Parameters) -> RunnerSettings:
+    holder = f"{socket.gethostname()}:{os.getpid()}:{time.time_ns()}"
+    return RunnerSettings(database_url, holder, parameters.search_index_refresh)
+
+
+def _urls(settings: Settings) -> tuple[str, str]:
+    """The URLs of both servers. Raises SettingsError."""
+    for name, url in (("REGISTRY_DATABASE_URL", settings.database_url), ("REGISTRY_REDIS_URL", settings.redis_url)):
+        if url is None:
+            raise SettingsError(f"{name}: is not set; while the demo runs, its connection.json holds the URL")
+    assert settings.database_url and settings.redis_url  # noqa: S101, PT018 - for the type checker
+    return settings.database_url.get_secret_value(), settings.redis_url.get_secret_value()

@@ -1,0 +1,201 @@
+"""The loop: stand by or lead; leading, keep the index level with Postgres and carry out jobs.
+
+Any number of runners may run. One holds the lease; the others wait for it.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable
+from dataclasses import dataclass
+from typing import Final
+
+import structlog
+from redis.asyncio import Redis
+
+from app import metrics
+from app.domain.errors import Conflict, LeaseLost, RegistryError, Unavailable
+from app.store.index_jobs import CHANGES_CHANNEL, JOBS_CHANNEL, IndexJobs, JobKind
+from app.store.index_state import read_live_state
+from app.store.index_writer import IndexWriter, index_info
+from app.store.instruments import open_snapshot
+from app.store.lease import Lease
+from app.store.postgres import Connection, open_connection, postgres_errors
+from app.store.redis import prepare_engine
+from indexer.plan import Need, plan
+from indexer.rebuild import Progress, rebuild, remove_stale
+from indexer.refresh import refresh
+
+LEASE_S: Final = 4.0
+RETRY_S: Final = 1.0
+SETTLE_S: Final = 0.1
+"""After a notification: what commits within this time is refreshed together."""
+REPORT_S: Final = 0.25
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class RunnerSettings:
+    database_url: str
+    holder: str
+    """Names this process in the lease."""
+    refresh_s: float
+
+
+async def run(settings: RunnerSettings, client: Redis, stop: asyncio.Event) -> None:
+    """Stand by and lead, in turns, until `stop` is set. A server that is away is waited for."""
+    while not stop.is_set():
+        try:
+            async with open_connection(settings.database_url) as connection:
+                await _take_turn(settings, client, connection, stop)
+        except (Unavailable, Conflict) as error:
+            log.warning("indexer interrupted", reason=str(error))
+            await _wait(stop, RETRY_S)
+
+
+async def _take_turn(
+    settings: RunnerSettings, client: Redis, connection: Connection, stop: asyncio.Event
+) -> None:
+    """Wait for the lease, then lead until it is lost, a server goes away, or `stop` is set."""
+    lease = Lease(connection, settings.holder, LEASE_S)
+    while (token := await lease.acquire()) is None:
+        if stop.is_set():
+            return
+        await _wait(stop, LEASE_S / 4)
+    log.info("leading", holder=settings.holder, token=token)
+    metrics.INDEXER_LEADING.set(1)
+    try:
+        await _until_first(lease.keep(token), _Leader(settings, client, token).lead(stop))
+    finally:
+        metrics.INDEXER_LEADING.set(0)
+        with contextlib.suppress(Unavailable):  # then it expires by itself
+            await lease.release()
+
+
+async def _until_first(*tasks: Awaitable[None]) -> None:
+    """Run until one of them ends, end the others, and raise what it raised."""
+    running = [asyncio.ensure_future(task) for task in tasks]
+    try:
+        done, _ = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+    for task in done:
+        task.result()
+
+
+async def _wait(event: asyncio.Event, timeout_s: float) -> None:
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(timeout_s):
+            await event.wait()
+
+
+class _Leader:
+    """One term of leadership, under one token."""
+
+    def __init__(self, settings: RunnerSettings, client: Redis, token: int) -> None:
+        self._settings = settings
+        self._client = client
+        self._writer = IndexWriter(client, token)
+        self._wake = asyncio.Event()
+
+    async def lead(self, stop: asyncio.Event) -> None:
+        """Refresh and carry out jobs until `stop` is set. Raises LeaseLost and Unavailable."""
+        await prepare_engine(self._client)
+        await self._writer.claim()
+        async with open_connection(self._settings.database_url) as connection:
+            with postgres_errors():
+                for channel in (CHANGES_CHANNEL, JOBS_CHANNEL):
+                    await connection.add_listener(channel, self._woken)
+            jobs = IndexJobs(connection)
+            stopping = asyncio.ensure_future(stop.wait())
+            stopping.add_done_callback(lambda _: self._wake.set())
+            try:
+                await self._tidy(jobs)
+                while not stop.is_set():
+                    self._wake.clear()
+                    await self._level(jobs)
+                    await self._carry_out_jobs(jobs)
+                    await _wait(self._wake, self._settings.refresh_s)
+                    await _wait(stop, SETTLE_S)
+            finally:
+                stopping.cancel()
+
+    def _woken(self, *_: object) -> None:
+        self._wake.set()
+
+    async def _tidy(self, jobs: IndexJobs) -> None:
+        """Agree with Redis on which generation is live, and remove what a dead leader left behind."""
+        state = await read_live_state(self._client)
+        live = state.generation if state else 0
+        info = await index_info(self._client, live) if state else None
+        recorded = {generation.number: generation.state for generation in await jobs.generations()}
+        if info is not None and recorded.get(live) not in (None, "live"):
+            await jobs.record_live(live, int(info["num_docs"]))
+        for number in await remove_stale(self._writer, jobs, live):
+            log.info("generation removed", generation=number)
+
+    async def _level(self, jobs: IndexJobs) -> None:
+        """Bring the live index level with Postgres, or ask for a rebuild where a refresh cannot."""
+        state = await read_live_state(self._client)
+        exists = state is not None and await index_info(self._client, state.generation) is not None
+        async with open_snapshot(self._settings.database_url) as snapshot:
+            position = await snapshot.position(state.watermark if state else 0)
+            needed = plan(state, position, index_exists=exists)
+            if state is not None and needed.need is not Need.REBUILD:
+                with metrics.REFRESH_SECONDS.time():
+                    refreshed = await refresh(snapshot, position, self._writer, state)
+                metrics.DOCUMENTS_WRITTEN.inc(refreshed.written)
+                metrics.DOCUMENTS_REMOVED.inc(refreshed.removed)
+                if refreshed.written or refreshed.removed:
+                    log.info("index refreshed", written=refreshed.written, removed=refreshed.removed)
+                return
+        log.warning("index needs a rebuild", reason=needed.reason)
+        await jobs.request(JobKind.REBUILD, f"indexer: {needed.reason}")
+
+    async def _carry_out_jobs(self, jobs: IndexJobs) -> None:
+        while (job := await jobs.take_next()) is not None:
+            job_id, kind = job
+            error = None
+            try:
+                if kind is JobKind.REFRESH:
+                    await self._level(jobs)
+                else:
+                    await self._rebuild(jobs, job_id)
+            except (LeaseLost, Unavailable):
+                raise  # the job stays running; the next leader takes it up again
+            except RegistryError as failure:
+                error = str(failure)
+                log.error("index job failed", job=job_id, kind=kind, error=error)
+            await jobs.finish(job_id, error)
+            if error:
+                await asyncio.sleep(RETRY_S)
+
+    async def _rebuild(self, jobs: IndexJobs, job_id: int) -> None:
+        progress = Progress()
+        database_url = self._settings.database_url
+
+        async def report() -> None:
+            async with open_connection(database_url) as connection:
+                while True:
+                    await IndexJobs(connection).report(job_id, progress.phase, progress.done, progress.total)
+                    await asyncio.sleep(REPORT_S)
+
+        async def build() -> None:
+            with metrics.REBUILD_SECONDS.time():
+                generation = await rebuild(database_url, self._client, self._writer, jobs, progress)
+            progress.enter("pruning")
+            log.info("generation live", generation=generation)
+            await remove_stale(self._writer, jobs, generation)
+
+        async def keep_live_fresh() -> None:
+            while True:
+                self._wake.clear()
+                await _wait(self._wake, self._settings.refresh_s)
+                await self._level(jobs)
+
+        await _until_first(build(), report(), keep_live_fresh())
+        await jobs.report(job_id, "done", progress.done, progress.total)
+
+
