@@ -39,7 +39,9 @@ cli = typer.Typer(
 keys = typer.Typer(no_args_is_help=True, help="API keys: create, list, revoke.")
 cli.add_typer(keys, name="keys")
 
-PathArgument = Annotated[list[Path], typer.Argument(help="Files or folders; plain, .gz, .bz2 or .xz.", show_default=False)]
+PathArgument = Annotated[
+    list[Path], typer.Argument(help="Files or folders; plain, .gz, .bz2 or .xz.", show_default=False)
+]
 _REJECTS_FILE: Final = "import-rejects.csv"
 _DEMO_COMMANDS: Final = (
     "curl '{url}/v1/instruments/search?q=apple&limit=3'",
@@ -63,14 +65,20 @@ def fail(message: str) -> NoReturn:
 
 @cli.command()
 def demo(
-    port: Annotated[int | None, typer.Option(help="Port of the API [REGISTRY_PORT, 8080].", show_default=False)] = None,
+    port: Annotated[
+        int | None, typer.Option(help="Port of the API [REGISTRY_PORT, 8080].", show_default=False)
+    ] = None,
     data_dir: Annotated[
         Path | None, typer.Option(help="Folder of all data [REGISTRY_DATA_DIR, .data].", show_default=False)
     ] = None,
-    sample: Annotated[bool, typer.Option("--sample/--no-sample", help="Load the bundled sample at first.")] = True,
+    sample: Annotated[
+        bool, typer.Option("--sample/--no-sample", help="Load the bundled sample at first.")
+    ] = True,
     import_: Annotated[
         list[Path] | None,
-        typer.Option("--import", help="Import a file or folder before serving; repeatable.", show_default=False),
+        typer.Option(
+            "--import", help="Import a file or folder before serving; repeatable.", show_default=False
+        ),
     ] = None,
 ) -> None:
     """Everything on this machine: embedded Postgres and Redis Stack, indexer and API. Ctrl-C stops it.
@@ -142,11 +150,15 @@ def import_(
     source: Annotated[
         str | None, typer.Option(help="Name of the source [the format's own].", show_default=False)
     ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Also replace fields that were edited by hand.")] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Also replace fields that were edited by hand.")
+    ] = False,
     delist_missing: Annotated[
         bool, typer.Option("--delist-missing", help="Delist what the imported sources no longer name.")
     ] = False,
-    rejects: Annotated[Path, typer.Option(help="Where to write what is wrong with which row.")] = Path(_REJECTS_FILE),
+    rejects: Annotated[Path, typer.Option(help="Where to write what is wrong with which row.")] = Path(
+        _REJECTS_FILE
+    ),
 ) -> None:
     """Import instruments; formats are found out by content. Importing the same again changes nothing.
 
@@ -181,7 +193,9 @@ def _import_files(
     with reading_progress(files) as counted:
         sources = [file_source(f, format_name=format_name, source=source, counted=counted) for f in files]
         return asyncio.run(
-            import_rows(url, sources, rejects, actor=actor, overwrite=overwrite, delist_missing=delist_missing)
+            import_rows(
+                url, sources, rejects, actor=actor, overwrite=overwrite, delist_missing=delist_missing
+            )
         )
 
 
@@ -206,7 +220,7 @@ def _print_report(report: ImportReport, rejects: Path) -> None:
 )
 def indexer(context: typer.Context) -> NoReturn:
     """The index: run, refresh, rebuild, status, verify (`indexer --help` shows them)."""
-    os.execv(sys.executable, [sys.executable, "-m", "indexer", *context.args])
+    os.execv(sys.executable, [sys.executable, "-m", "indexer", *context.args])  # noqa: S606
 
 
 @keys.command("create")
@@ -247,14 +261,23 @@ def list_keys() -> None:
     Example: instrument-registry keys list
     """
     rows = [
-        (key.id, key.owner, " ".join(key.scopes), _minute(key.created_at), _minute(key.expires_at), _minute(key.revoked_at))
+        (
+            key.id,
+            key.owner,
+            " ".join(key.scopes),
+            _minute(key.created_at),
+            _minute(key.expires_at),
+            _minute(key.revoked_at),
+        )
         for key in asyncio.run(read_all_keys(_database_url()))
     ]
     print_table(("id", "owner", "scopes", "created", "expires", "revoked"), rows)
 
 
 @keys.command("revoke")
-def revoke(key_id: Annotated[int, typer.Argument(metavar="ID", help="The key's id, as `keys list` shows it.")]) -> None:
+def revoke(
+    key_id: Annotated[int, typer.Argument(metavar="ID", help="The key's id, as `keys list` shows it.")],
+) -> None:
     """Revoke an API key; every process refuses it within seconds.
 
     Example: instrument-registry keys revoke 7

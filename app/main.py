@@ -109,9 +109,7 @@ async def serve(settings: Settings, parameters: Parameters) -> None:
     """
     loop = asyncio.get_running_loop()
     died: asyncio.Future[None] = loop.create_future()
-    runner = ProblemRunner(
-        make_app(settings, parameters, died), shutdown_timeout_s=settings.shutdown_grace_s
-    )
+    runner = ProblemRunner(make_app(settings, parameters, died), shutdown_timeout_s=settings.shutdown_grace_s)
     await runner.setup()
     try:
         await web.TCPSite(runner, settings.host, settings.port).start()
@@ -119,8 +117,8 @@ async def serve(settings: Settings, parameters: Parameters) -> None:
         stop = asyncio.Event()
         for name in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(name, stop.set)
-        stopping = asyncio.ensure_future(stop.wait())
-        await asyncio.wait([stopping, died], return_when=asyncio.FIRST_COMPLETED)
+        stopping: asyncio.Future[Any] = asyncio.ensure_future(stop.wait())
+        await asyncio.wait([asyncio.ensure_future(died), stopping], return_when=asyncio.FIRST_COMPLETED)
         stopping.cancel()
         if died.done():
             died.result()

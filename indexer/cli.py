@@ -14,7 +14,14 @@ from typing import Annotated, Final
 import typer
 import uvloop
 from redis.asyncio import Redis
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 from app.domain.errors import RegistryError
 from app.environment import SettingsError
@@ -125,10 +132,14 @@ def verify_index() -> None:
             drift = await verify(database_url, client, settle_s)
         output.print(f"Generation {drift.generation}: {drift.rows:,} rows compared")
         for kind, numbers in (("missing", drift.missing), ("stale", drift.stale), ("phantom", drift.phantom)):
-            listed = ", ".join(map(str, numbers[:_MAX_LISTED])) + (" ..." if len(numbers) > _MAX_LISTED else "")
+            listed = ", ".join(map(str, numbers[:_MAX_LISTED])) + (
+                " ..." if len(numbers) > _MAX_LISTED else ""
+            )
             output.print(f"{kind:8} {len(numbers):,}" + (f": {listed}" if numbers else ""))
         output.print(f"{'refused':8} {drift.refused:,}")
-        output.print("No drift." if drift.clean else "The index drifts; instrument-registry indexer rebuild mends it.")
+        output.print(
+            "No drift." if drift.clean else "The index drifts; instrument-registry indexer rebuild mends it."
+        )
         return drift.clean
 
     if not uvloop.run(compare()):
@@ -160,7 +171,13 @@ async def _request(kind: JobKind, *, watch: bool) -> None:
 
 async def _follow(jobs: IndexJobs, job_id: int, *, watch: bool) -> Job:
     """The job when it has ended; with `watch`, a bar until then."""
-    columns = (TextColumn("{task.description:12}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    columns = (
+        TextColumn("{task.description:12}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
     with Progress(*columns, console=messages, disable=not watch) as progress:
         task = progress.add_task("waiting", total=None)
         while (job := await jobs.read(job_id)) is not None:
@@ -181,11 +198,16 @@ async def _print_status() -> None:
     if state is None or info is None:
         output.print("No index is live.")
     else:
-        output.print(f"Live generation {state.generation}: {int(info['num_docs']):,} documents, level with Postgres {state.current_age_s:.1f} s ago")
+        documents = int(info["num_docs"])
+        output.print(f"Live generation {state.generation}: {documents:,} documents")
+        output.print(f"Level with Postgres {state.current_age_s:.1f} s ago")
     output.print(f"Leader: {holder or 'none; start one with instrument-registry indexer run'}")
     print_table(
         ("generation", "state", "documents", "live since"),
-        [(g.number, g.state, g.documents, f"{g.live_at:%Y-%m-%d %H:%M:%S}Z" if g.live_at else None) for g in generations],
+        [
+            (g.number, g.state, g.documents, f"{g.live_at:%Y-%m-%d %H:%M:%S}Z" if g.live_at else None)
+            for g in generations
+        ],
     )
 
 
@@ -205,8 +227,11 @@ def _runner_settings(database_url: str, parameters: Parameters) -> RunnerSetting
 
 def _urls(settings: Settings) -> tuple[str, str]:
     """The URLs of both servers. Raises SettingsError."""
-    for name, url in (("REGISTRY_DATABASE_URL", settings.database_url), ("REGISTRY_REDIS_URL", settings.redis_url)):
+    for name, url in (
+        ("REGISTRY_DATABASE_URL", settings.database_url),
+        ("REGISTRY_REDIS_URL", settings.redis_url),
+    ):
         if url is None:
             raise SettingsError(f"{name}: is not set; while the demo runs, its connection.json holds the URL")
-    assert settings.database_url and settings.redis_url  # noqa: S101, PT018 - for the type checker
+    assert settings.database_url and settings.redis_url  # noqa: S101 - for the type checker
     return settings.database_url.get_secret_value(), settings.redis_url.get_secret_value()

@@ -30,7 +30,9 @@ class Refreshed:
     removed: int
 
 
-async def refresh(snapshot: Snapshot, position: Position, writer: IndexWriter, state: IndexState) -> Refreshed:
+async def refresh(
+    snapshot: Snapshot, position: Position, writer: IndexWriter, state: IndexState
+) -> Refreshed:
     """Bring a generation up to `snapshot`, whose `position` was read since `state.watermark`."""
     read = written = removed = 0
     if position.changed:

@@ -197,5 +197,3 @@ class _Leader:
 
         await _until_first(build(), report(), keep_live_fresh())
         await jobs.report(job_id, "done", progress.done, progress.total)
-
-

@@ -55,7 +55,9 @@ class Keyring:
             raise NotAuthenticated("the API key is not valid; it may be mistyped, expired or revoked")
         principal, expires_at = found
         if expires_at is not None and expires_at <= datetime.now(UTC):
-            raise NotAuthenticated("the API key has expired; create another with instrument-registry keys create")
+            raise NotAuthenticated(
+                "the API key has expired; create another with instrument-registry keys create"
+            )
         return principal
 
     async def _reload(self) -> None:

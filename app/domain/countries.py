@@ -34,7 +34,7 @@ def country_code(name: str) -> str | None:
         return None
 
 
-_US_STATES: Final = frozenset(state.name for state in pycountry.subdivisions.get(country_code="US"))
+_US_STATES: Final = frozenset(state.name for state in pycountry.subdivisions.get(country_code="US"))  # type: ignore[no-untyped-call]
 
 
 @cache

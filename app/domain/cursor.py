@@ -45,7 +45,9 @@ def decode_cursor(text: str, search: Search) -> Cursor:
     except (ValueError, TypeError, binascii.Error) as error:
         raise InvalidInput.of("cursor", "is not a cursor of this service; start again without it") from error
     if digest != _digest(search):
-        raise InvalidInput.of("cursor", "belongs to another search; repeat its q, filters and sort, or start again")
+        raise InvalidInput.of(
+            "cursor", "belongs to another search; repeat its q, filters and sort, or start again"
+        )
     return Cursor(generation, tier, after, skip, total)
 
 

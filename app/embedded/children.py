@@ -52,7 +52,7 @@ class Child:
         self.process.wait()
 
     def wait_until(self, ready: Callable[[], bool], timeout_s: float) -> None:
-        """Wait until `ready()`; raises EmbeddedError with the log's tail if the child ends or time runs out."""
+        """Wait until `ready()`; raises EmbeddedError if the child ends or time runs out."""
         deadline = time.monotonic() + timeout_s
         while not ready():
             if self.exited:
@@ -105,7 +105,9 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def start_on_free_port(start: Callable[[int], Child], ready: Callable[[int], bool], timeout_s: float) -> tuple[Child, int]:
+def start_on_free_port(
+    start: Callable[[int], Child], ready: Callable[[int], bool], timeout_s: float
+) -> tuple[Child, int]:
     """Start a server on a free port, again on another if somebody else took that one meanwhile."""
     attempts_left = 3
     while True:

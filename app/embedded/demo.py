@@ -133,7 +133,9 @@ class Demo:
         while not ready():
             self._raise_if_ended()
             if time.monotonic() > deadline:
-                raise EmbeddedError(f"the index was not filled within {_READY_TIMEOUT_S:.0f} s; see {self._folder}/indexer.log")
+                raise EmbeddedError(
+                    f"the index was not filled in {_READY_TIMEOUT_S:.0f} s; see {self._folder}/indexer.log"
+                )
             time.sleep(_POLL_S)
 
     def _raise_if_ended(self) -> None:
@@ -201,7 +203,9 @@ def _write_private(path: Path, text: str) -> None:
 async def _create_database(postgres: EmbeddedPostgres) -> None:
     connection = await asyncpg.connect(postgres.url("postgres"))
     try:
-        if not await connection.fetchval("SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)", DATABASE):
+        if not await connection.fetchval(
+            "SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)", DATABASE
+        ):
             await connection.execute(f"CREATE DATABASE {DATABASE}")
     finally:
         await connection.close()

@@ -44,7 +44,9 @@ def start_postgres(folder: Path, password: str, major: int = DEFAULT_MAJOR) -> E
     if not (data / "PG_VERSION").exists():
         _initialise(binaries, data, password)
     elif (version := (data / "PG_VERSION").read_text().strip()) != str(major):
-        raise EmbeddedError(f"{data} was made by Postgres {version}, this is {major}; name another data folder")
+        raise EmbeddedError(
+            f"{data} was made by Postgres {version}, this is {major}; name another data folder"
+        )
     log = folder / "postgres.log"
 
     def start(port: int) -> Child:
@@ -58,12 +60,21 @@ def start_postgres(folder: Path, password: str, major: int = DEFAULT_MAJOR) -> E
             "jit": "off",
         }
         settings = [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
-        command = [*_as_other_user(), binaries / "postgres", "-D", data, *settings]
+        command: list[str | Path] = [*_as_other_user(), binaries / "postgres", "-D", data, *settings]
         # SIGINT is Postgres's fast shutdown: it ends its sessions and writes a checkpoint.
         return start_child("Postgres", command, log, stop_signal=signal.SIGINT)
 
     def ready(port: int) -> bool:
-        command = [binaries / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(port), "-d", "postgres"]
+        command: list[str | Path] = [
+            binaries / "pg_isready",
+            "-q",
+            "-h",
+            "127.0.0.1",
+            "-p",
+            str(port),
+            "-d",
+            "postgres",
+        ]
         return subprocess.run(command, check=False).returncode == 0
 
     child, port = start_on_free_port(start, ready, _START_TIMEOUT_S)
@@ -96,7 +107,7 @@ def _initialise(binaries: Path, data: Path, password: str) -> None:
         nobody = pwd.getpwnam("nobody")
         for path in (unfinished, password_file):
             os.chown(path, nobody.pw_uid, nobody.pw_gid)
-    command = [
+    command: list[str | Path] = [
         *_as_other_user(),
         binaries / "initdb",
         *("-D", unfinished, "-U", _USER, "--pwfile", password_file),

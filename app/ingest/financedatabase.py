@@ -105,12 +105,16 @@ def crypto(row: RowReader) -> Listing:
     )
 
 
+_EQUITY_COLUMNS: Final = (
+    "symbol name summary currency sector industry_group industry exchange mic market country state city "
+    "zipcode website market_cap isin cusip figi composite_figi shareclass_figi delisted"
+)
+
 CONVERTERS: Final = {
     frozenset(columns.split()): (kind, convert)
     for columns, kind, convert in (
         (
-            "symbol name summary currency sector industry_group industry exchange mic market country state city "
-            "zipcode website market_cap isin cusip figi composite_figi shareclass_figi delisted",
+            _EQUITY_COLUMNS,
             "equities",
             equity,
         ),

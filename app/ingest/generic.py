@@ -6,6 +6,7 @@ columns are refused so that a misspelt one is not lost. In CSV, `aliases` are se
 either beside the other fields or inside `identifiers`.
 """
 
+from contextlib import suppress
 from typing import Any, Final
 
 import orjson
@@ -29,7 +30,9 @@ def convert(row: RowReader) -> Listing:
     """The listing that a row of either format describes."""
     _flatten_identifiers(row)
     if unknown := sorted(set(row.row) - COLUMNS):
-        raise RowRejected(unknown[0], row.row[unknown[0]], f"unknown field; known are {', '.join(sorted(COLUMNS))}")
+        raise RowRejected(
+            unknown[0], row.row[unknown[0]], f"unknown field; known are {', '.join(sorted(COLUMNS))}"
+        )
     symbol = row.symbol()
     mic, exchange = row.venue()
     currency, unit = row.currency()
@@ -100,10 +103,8 @@ def _object(row: RowReader, column: str) -> dict[str, Any] | None:
     if value in (None, ""):
         return None
     if isinstance(value, str):
-        try:
+        with suppress(orjson.JSONDecodeError):  # then it is refused below, as all that is no object
             value = orjson.loads(value)
-        except orjson.JSONDecodeError:
-            pass  # falls to the refusal below, as every other value that is no object
     if not isinstance(value, dict):
         row.drop(column, value, "is not a JSON object")
         return None
@@ -116,5 +117,7 @@ def _attributes(row: RowReader) -> dict[str, str]:
         if isinstance(value, str | int | float) and 0 < len(str(value)) <= MAX_ATTRIBUTE_LENGTH:
             found[name] = str(value)
         else:
-            row.drop(f"attributes.{name}", value, f"must be a text of at most {MAX_ATTRIBUTE_LENGTH} characters")
+            row.drop(
+                f"attributes.{name}", value, f"must be a text of at most {MAX_ATTRIBUTE_LENGTH} characters"
+            )
     return found

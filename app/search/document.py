@@ -4,10 +4,10 @@ Full rebuilds, refreshes and single reads from Postgres all come through here, s
 looks the same wherever it is read from.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, Protocol
 
 import orjson
 
@@ -17,8 +17,12 @@ from app.domain.ranking import prominence, rank
 from app.domain.text import symbol_key, words
 from app.search.schema import SEPARATOR
 
-Row: TypeAlias = Mapping[str, Any]
-"""A row of the statement fragment `instrument_columns`: columns by name; jsonb as text."""
+
+class Row(Protocol):
+    """A row of the statement fragment `instrument_columns`: columns by name; jsonb as text."""
+
+    def __getitem__(self, column: str, /) -> Any: ...
+
 
 MAX_SHORT_PREFIX: Final = 2
 """Prefixes of up to this many characters are indexed as values of their own.

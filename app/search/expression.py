@@ -39,7 +39,10 @@ class Plan:
 
 
 def search_plan(search: Search) -> Plan:
-    """The tiers of a search: exact identifier or symbol, symbol prefix, name prefix, all words; or the catalog."""
+    """The tiers of a search: exact identifier or symbol, symbol prefix, name prefix, all words.
+
+    A search without a text is the catalog: one tier of everything that the filters let through.
+    """
     parameters = _Parameters()
     filters = _filters(search.filters, parameters)
     tiers = _text_tiers(search.text, parameters) if search.text else ["*"]

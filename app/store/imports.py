@@ -18,7 +18,17 @@ SQL: Final = Statements("imports.sql")
 
 _SAME_THING: Final = "repeats an earlier row, and fills what that one leaves open"
 _OTHER_THING: Final = "an earlier row has the same symbol at the same venue for another asset class"
-_COLUMNS: Final = ("ord", "source", "source_key", "venue", "symbol", "asset_class", "status", "document", "attributes")
+_COLUMNS: Final = (
+    "ord",
+    "source",
+    "source_key",
+    "venue",
+    "symbol",
+    "asset_class",
+    "status",
+    "document",
+    "attributes",
+)
 
 
 @dataclass(frozen=True, slots=True)

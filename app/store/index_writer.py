@@ -57,7 +57,7 @@ class IndexWriter:
         """Write the documents of `rows` that are newer than what is there; how many were written."""
         keys = [document_key(generation, row["id"]) for row in rows]
         values = [value for row in rows for value in document_values(row)]
-        header = [self._token, len(FIELD_NAMES), *FIELD_NAMES]
+        header: list[str | int] = [self._token, len(FIELD_NAMES), *FIELD_NAMES]
         with redis_errors():
             return int(await self._write(keys=[FENCE_KEY, *keys], args=[*header, *values]))
 
@@ -75,7 +75,7 @@ class IndexWriter:
 
     async def promote(self, generation: int) -> None:
         """Make the generation live, in one step for the alias and for the API."""
-        arguments = [self._token, generation, ALIAS, index_name(generation)]
+        arguments: list[str | int] = [self._token, generation, ALIAS, index_name(generation)]
         with redis_errors():
             await self._promote(keys=[FENCE_KEY, LIVE_KEY], args=arguments)
 

@@ -107,7 +107,9 @@ class Snapshot:
 
     async def removed(self, since: int) -> list[int]:
         """The numbers of the instruments deleted at or after the watermark."""
-        return [record["instrument_id"] for record in await self._connection.fetch(SQL["removed_since"], since)]
+        return [
+            record["instrument_id"] for record in await self._connection.fetch(SQL["removed_since"], since)
+        ]
 
     async def versions(self, batch: int) -> AsyncIterator[Sequence[tuple[int, int]]]:
         """(number, version) of every instrument, in batches."""

@@ -1,6 +1,5 @@
 """Runs Alembic's migrations on a connection of their own, one process at a time."""
 
-import asyncio
 from collections.abc import Callable
 from importlib import resources
 from typing import Final
@@ -38,7 +37,7 @@ async def _migrate(url: str, run: Callable[[Config], None]) -> None:
         async with engine.begin() as connection:
             await connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
             await connection.run_sync(lambda sync_connection: run(_config(sync_connection)))
-    except (OSError, asyncio.TimeoutError) as error:
+    except (TimeoutError, OSError) as error:
         raise PostgresUnavailable(f"Postgres does not answer: {error}") from error
     except SQLAlchemyError as error:
         raise PostgresUnavailable(f"the migration failed: {error}") from error

@@ -35,7 +35,7 @@ _REDIS_8_NAMES: Final = {
 
 @contextmanager
 def redis_errors() -> Iterator[None]:
-    """Turns the driver's errors that mean *not usable now* into RedisUnavailable, a fenced write into LeaseLost."""
+    """Turns driver errors that mean *not usable now* into RedisUnavailable, fenced writes into LeaseLost."""
     try:
         yield
     except (exceptions.ConnectionError, exceptions.TimeoutError, OSError) as error:
@@ -94,4 +94,4 @@ async def prepare_engine(client: "Redis") -> None:
 
 async def execute(client: "Redis", *arguments: str | bytes | float) -> Any:
     """One command, its reply as it comes."""
-    return await cast("Awaitable[Any]", client.execute_command(*arguments))
+    return await cast("Awaitable[Any]", client.execute_command(*arguments))  # type: ignore[no-untyped-call]

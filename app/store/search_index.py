@@ -158,7 +158,9 @@ class SearchIndex:
                         "the index generation that this cursor points into is gone; start again without it"
                     ) from error
                 if "timeout" in str(error).lower():
-                    raise SearchTimedOut(f"the search took longer than {timeout_ms} ms; narrow it down") from error
+                    raise SearchTimedOut(
+                        f"the search took longer than {timeout_ms} ms; narrow it down"
+                    ) from error
                 raise
         return [parse_reply(reply, numeric) for reply in replies]
 
@@ -195,12 +197,10 @@ def _search_arguments(
         bounds = f"{slice_.after} +inf" if plan.sort_order == "ASC" else f"-inf {slice_.after}"
         expression = f"{expression} @{plan.sort_field}:[{bounds}]"
     returned = ["json", numeric] if numeric else ["json"]
-    return [
-        *("FT.SEARCH", index_name(generation), expression),
-        *("RETURN", len(returned), *returned),
-        *("SORTBY", plan.sort_field, plan.sort_order),
-        *("LIMIT", slice_.skip, slice_.limit),
-        *("PARAMS", len(plan.parameters), *plan.parameters),
-        *("TIMEOUT", timeout_ms),
-        *("DIALECT", 2),
-    ]
+    arguments: list[str | int] = ["FT.SEARCH", index_name(generation), expression]
+    arguments += ["RETURN", len(returned), *returned]
+    arguments += ["SORTBY", plan.sort_field, plan.sort_order]
+    arguments += ["LIMIT", slice_.skip, slice_.limit]
+    arguments += ["PARAMS", len(plan.parameters), *plan.parameters]
+    arguments += ["TIMEOUT", timeout_ms, "DIALECT", 2]
+    return arguments

@@ -121,7 +121,9 @@ def _refuse_body(request: web.Request, max_bytes: int) -> None:
     if (request.content_length or 0) > max_bytes:
         raise web.HTTPRequestEntityTooLarge(max_bytes, request.content_length or 0)
     if request.content_type != "application/json":
-        raise web.HTTPUnsupportedMediaType(text=f"{request.content_type} is not accepted; send application/json")
+        raise web.HTTPUnsupportedMediaType(
+            text=f"{request.content_type} is not accepted; send application/json"
+        )
     raise InvalidInput.of("body", "this endpoint takes none; send its parameters in the query string")
 
 
@@ -132,5 +134,7 @@ def _problem_of_http_exception(error: web.HTTPException, request_id: str) -> web
         HTTPStatus.NOT_FOUND: "there is nothing at this path",
         HTTPStatus.METHOD_NOT_ALLOWED: f"this path allows {error.headers.get(hdrs.ALLOW, 'other methods')}",
     }
-    headers = {name: error.headers[name] for name in (hdrs.ALLOW,) if name in error.headers}
-    return problem(status, details.get(status) or error.text or status.description, request_id, headers=headers)
+    headers = {"Allow": error.headers[hdrs.ALLOW]} if hdrs.ALLOW in error.headers else {}
+    return problem(
+        status, details.get(status) or error.text or status.description, request_id, headers=headers
+    )

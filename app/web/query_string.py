@@ -20,7 +20,9 @@ def query_pairs(request: web.Request) -> list[tuple[str, str]]:
             raw, keep_blank_values=True, encoding="utf-8", errors="strict", max_num_fields=_MAX_PARAMETERS
         )
     except UnicodeError as error:
-        raise InvalidInput.of(_field_at_fault(raw), "is not valid UTF-8; percent-encode its UTF-8 bytes") from error
+        raise InvalidInput.of(
+            _field_at_fault(raw), "is not valid UTF-8; percent-encode its UTF-8 bytes"
+        ) from error
     except ValueError as error:
         raise InvalidInput.of("query string", f"has more than {_MAX_PARAMETERS} parameters") from error
 

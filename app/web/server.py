@@ -34,7 +34,11 @@ class _ProblemRequestHandler(RequestHandler):
                 request_id,
             )
         else:
-            detail = "the request is not valid HTTP/1.1" if status == HTTPStatus.BAD_REQUEST else "the request failed"
+            detail = (
+                "the request is not valid HTTP/1.1"
+                if status == HTTPStatus.BAD_REQUEST
+                else "the request failed"
+            )
             response = problem(HTTPStatus(status), detail, request_id)
         response.headers[REQUEST_ID_HEADER] = request_id
         response.force_close()
