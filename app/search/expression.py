@@ -43,23 +43,22 @@ def search_plan(search: Search) -> Plan:
 
     A search without a text is the catalog: one tier of everything that the filters let through.
     """
-    parameters = _Parameters()
-    filters = _filters(search.filters, parameters)
-    tiers = _text_tiers(search.text, parameters) if search.text else ["*"]
-    return _plan(tiers, filters, parameters, search.sort)
+    return _plan(search, inner_words=True)
 
 
 def suggest_plan(search: Search) -> Plan:
     """The tiers of an as-you-type search: all but the words in the middle of a name."""
+    return _plan(search, inner_words=False)
+
+
+def _plan(search: Search, *, inner_words: bool) -> Plan:
     parameters = _Parameters()
     filters = _filters(search.filters, parameters)
-    tiers = _text_tiers(search.text, parameters, inner_words=False) if search.text else ["*"]
-    return _plan(tiers, filters, parameters, search.sort)
-
-
-def _plan(tiers: Sequence[str], filters: str, parameters: "_Parameters", sort: Sort) -> Plan:
-    sort_field, sort_order = _SORT_FIELDS[sort]
-    if sort is not Sort.RELEVANCE:
+    sort_field, sort_order = _SORT_FIELDS[search.sort]
+    if not search.text:
+        return Plan((filters or "*",), tuple(parameters.flat), sort_field, sort_order)
+    tiers = _text_tiers(search.text, parameters, inner_words=inner_words)
+    if search.sort is not Sort.RELEVANCE:
         tiers = [_any(tiers)]
     disjoint = (f"{filters} {tier} {_none(tiers[:place])}".strip() for place, tier in enumerate(tiers))
     return Plan(tuple(disjoint), tuple(parameters.flat), sort_field, sort_order)
@@ -85,7 +84,7 @@ def _filters(filters: Mapping[str, tuple[str, ...]], parameters: _Parameters) ->
     )
 
 
-def _text_tiers(text: str, parameters: _Parameters, *, inner_words: bool = True) -> list[str]:
+def _text_tiers(text: str, parameters: _Parameters, *, inner_words: bool) -> list[str]:
     """Tiers for a text that is not empty, best first; they may overlap."""
     key = _tag_value(symbol_key(text))
     name_words = words(text)
@@ -117,15 +116,19 @@ def _name_prefix(name_words: Sequence[str], parameters: _Parameters) -> list[str
     begin = parameters.add(first)
     if not others:
         return [f"@first_word:{{{begin}*}}" if len(first) > MAX_SHORT_PREFIX else f"@starts:{{{begin}}}"]
-    return [f"(@first_word:{{{begin}}} {_all_words(others, parameters)})"]
+    return [f"(@first_word:{{{begin}}} {_all_words(name_words, parameters)})"]
 
 
 def _all_words(name_words: Sequence[str], parameters: _Parameters) -> str:
-    """Every word is in the name or the aliases, whole or, where it is long enough, as a word's beginning."""
+    """Every word is in the name or the aliases, whole or as a word's beginning.
+
+    A short word is taken whole, for too many words begin so, unless it is the last of several: that
+    one is perhaps still being typed, and the others narrow the search.
+    """
     parts = []
-    for word in name_words:
-        reference = parameters.add(word)
-        parts.append(f"{reference}*" if len(word) > MAX_SHORT_PREFIX else reference)
+    for place, word in enumerate(name_words, 1):
+        may_begin = len(word) > MAX_SHORT_PREFIX or 1 < place == len(name_words)
+        parts.append(parameters.add(word) + ("*" if may_begin else ""))
     return f"@name:({' '.join(parts)})"
 
 
