@@ -18,6 +18,7 @@ from app.settings import Settings
 from app.store.postgres import Postgres
 from app.store.redis import open_redis, prepare_engine
 from app.store.search_index import SearchIndex
+from app.tasks import end_tasks
 from app.web.boundary import SCOPES_BY_ROUTE, boundary
 from app.web.routes import ENDPOINTS, route_table
 from app.web.server import ProblemRunner
@@ -96,8 +97,7 @@ def _background(
         task = asyncio.create_task(work(), name=name)
         task.add_done_callback(ended)
         yield
-        task.cancel()
-        await asyncio.wait([task])
+        await end_tasks(task)
 
     return context
 

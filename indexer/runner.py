@@ -13,7 +13,7 @@ import structlog
 from redis.asyncio import Redis
 
 from app import metrics
-from app.domain.errors import Conflict, LeaseLost, RegistryError, Unavailable
+from app.domain.errors import Conflict, Unavailable
 from app.store.index_jobs import CHANGES_CHANNEL, JOBS_CHANNEL, IndexJobs, JobKind
 from app.store.index_state import read_live_state
 from app.store.index_writer import IndexWriter, index_info
@@ -21,8 +21,9 @@ from app.store.instruments import open_snapshot
 from app.store.lease import Lease
 from app.store.postgres import Connection, open_connection, postgres_errors
 from app.store.redis import prepare_engine
-from indexer.plan import Need, plan
-from indexer.rebuild import Progress, rebuild, remove_stale
+from app.tasks import end_tasks
+from indexer.plan import Need, Plan, plan
+from indexer.rebuild import Progress, RebuildFailed, rebuild, remove_stale
 from indexer.refresh import refresh
 
 LEASE_S: Final = 4.0
@@ -78,9 +79,7 @@ async def _until_first(*tasks: Awaitable[None]) -> None:
     try:
         done, _ = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
     finally:
-        for task in running:
-            task.cancel()
-        await asyncio.gather(*running, return_exceptions=True)
+        await end_tasks(*running)
     for task in done:
         task.result()
 
@@ -116,7 +115,8 @@ class _Leader:
                 while not stop.is_set():
                     self._wake.clear()
                     await self._level(jobs)
-                    await self._carry_out_jobs(jobs)
+                    if await self._carry_out_next_job(jobs):
+                        continue  # what changed meanwhile may have woken nobody else
                     await _wait(self._wake, self._settings.refresh_s)
                     await _wait(stop, SETTLE_S)
             finally:
@@ -138,6 +138,14 @@ class _Leader:
 
     async def _level(self, jobs: IndexJobs) -> None:
         """Bring the live index level with Postgres, or ask for a rebuild where a refresh cannot."""
+        needed = await self._refresh()
+        if needed.need is Need.REBUILD:
+            _, created = await jobs.request(JobKind.REBUILD, f"indexer: {needed.reason}")
+            if created:
+                log.warning("index needs a rebuild", reason=needed.reason)
+
+    async def _refresh(self) -> Plan:
+        """Refresh the live index if that is what it needs; what it needed."""
         state = await read_live_state(self._client)
         exists = state is not None and await index_info(self._client, state.generation) is not None
         async with open_snapshot(self._settings.database_url) as snapshot:
@@ -150,27 +158,30 @@ class _Leader:
                 metrics.DOCUMENTS_REMOVED.inc(refreshed.removed)
                 if refreshed.written or refreshed.removed:
                     log.info("index refreshed", written=refreshed.written, removed=refreshed.removed)
-                return
-        log.warning("index needs a rebuild", reason=needed.reason)
-        await jobs.request(JobKind.REBUILD, f"indexer: {needed.reason}")
+            return needed
 
-    async def _carry_out_jobs(self, jobs: IndexJobs) -> None:
-        while (job := await jobs.take_next()) is not None:
-            job_id, kind = job
-            error = None
-            try:
-                if kind is JobKind.REFRESH:
-                    await self._level(jobs)
-                else:
-                    await self._rebuild(jobs, job_id)
-            except (LeaseLost, Unavailable):
-                raise  # the job stays running; the next leader takes it up again
-            except RegistryError as failure:
-                error = str(failure)
-                log.error("index job failed", job=job_id, kind=kind, error=error)
-            await jobs.finish(job_id, error)
-            if error:
-                await asyncio.sleep(RETRY_S)
+    async def _carry_out_next_job(self, jobs: IndexJobs) -> bool:
+        """Carry out the oldest job that waits; False if none does.
+
+        LeaseLost and Unavailable leave it running: the next leader takes it up again.
+        """
+        job = await jobs.take_next()
+        if job is None:
+            return False
+        job_id, kind = job
+        error = None
+        try:
+            if kind is JobKind.REFRESH:
+                await self._level(jobs)
+            else:
+                await self._rebuild(jobs, job_id)
+        except RebuildFailed as failure:
+            error = str(failure)
+            log.error("rebuild failed", job=job_id, error=error)
+        await jobs.finish(job_id, error)
+        if error:
+            await asyncio.sleep(RETRY_S)
+        return True
 
     async def _rebuild(self, jobs: IndexJobs, job_id: int) -> None:
         progress = Progress()
@@ -193,7 +204,7 @@ class _Leader:
             while True:
                 self._wake.clear()
                 await _wait(self._wake, self._settings.refresh_s)
-                await self._level(jobs)
+                await self._refresh()
 
         await _until_first(build(), report(), keep_live_fresh())
         await jobs.report(job_id, "done", progress.done, progress.total)

@@ -65,7 +65,7 @@ def open_redis(url: str, *, pool_size: int, timeout_s: float) -> "Redis":
         retry=Retry(NoBackoff(), 0),
         decode_responses=False,
     )
-    return Redis(connection_pool=pool)
+    return Redis.from_pool(pool)
 
 
 def load_script(client: "Redis", name: str) -> AsyncScript:

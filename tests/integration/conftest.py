@@ -1,0 +1,110 @@
+"""The service's parts for integration tests: imports, an indexer that runs, an API over both."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestClient, TestServer
+from redis.asyncio import Redis
+
+from app.domain.access import INSTRUMENTS_READ
+from app.ingest.generic import convert
+from app.ingest.importer import ImportReport, import_rows
+from app.ingest.rows import RowSource
+from app.main import make_app
+from app.parameters.definitions import Parameters
+from app.settings import Settings
+from app.store.index_state import read_live_state
+from indexer.runner import RunnerSettings, run
+from indexer.verify import Drift, verify
+
+Client: TypeAlias = TestClient[web.Request, web.Application]
+Import: TypeAlias = Callable[..., Awaitable[ImportReport]]
+WaitLevel: TypeAlias = Callable[[], Awaitable[Drift]]
+
+WAIT_S = 15.0
+
+
+@pytest.fixture
+def import_instruments(database_url: str, tmp_path: Path) -> Import:
+    """Imports rows as the generic formats would read them; options as `import_rows` takes them."""
+
+    async def run_import(
+        rows: list[Mapping[str, Any]], source: str = "tests", **options: bool
+    ) -> ImportReport:
+        sources = [RowSource("rows", source, iter(rows), convert)]
+        return await import_rows(database_url, sources, tmp_path / "rejects.csv", actor="tests", **options)
+
+    return run_import
+
+
+@asynccontextmanager
+async def running_indexer(
+    database_url: str, client: Redis, *, holder: str = "tests", refresh_s: float = 30.0
+) -> AsyncIterator[None]:
+    """An indexer that runs meanwhile and must not fail."""
+    stop = asyncio.Event()
+    task = asyncio.create_task(run(RunnerSettings(database_url, holder, refresh_s), client, stop))
+    try:
+        yield
+    finally:
+        stop.set()
+        async with asyncio.timeout(WAIT_S):
+            await task
+
+
+@pytest.fixture
+async def indexer(database_url: str, redis_client: Redis) -> AsyncIterator[WaitLevel]:
+    """A running indexer; call the fixture to wait until the index equals Postgres."""
+
+    async def level() -> Drift:
+        async with asyncio.timeout(WAIT_S):
+            while await read_live_state(redis_client) is None:
+                await asyncio.sleep(0.02)
+        drift = await verify(database_url, redis_client, WAIT_S)
+        assert drift.clean, drift
+        return drift
+
+    async with running_indexer(database_url, redis_client):
+        yield level
+
+
+@asynccontextmanager
+async def running_api(
+    database_url: str, redis_url: str, *, parameters: Parameters | None = None, **settings: Any
+) -> AsyncIterator[Client]:
+    died: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    values = {
+        "database_url": database_url,
+        "redis_url": redis_url,
+        "anonymous_scopes": (INSTRUMENTS_READ,),
+        **settings,
+    }
+    app = make_app(Settings(**values), parameters or Parameters(), died)
+    async with TestClient(TestServer(app)) as client:
+        yield client
+        assert not died.done(), died
+
+
+@pytest.fixture
+async def api(database_url: str, redis_url: str, indexer: WaitLevel) -> AsyncIterator[Client]:  # noqa: ARG001
+    """The API, open to anonymous readers, with an indexer behind it."""
+    async with running_api(database_url, redis_url) as client:
+        yield client
+
+
+async def get_json(client: Client, path: str, **parameters: Any) -> Any:
+    """The JSON of a successful answer."""
+    async with client.get(path, params=parameters) as response:
+        assert response.status == 200, await response.text()
+        return await response.json()
+
+
+async def eventually(check: Callable[[], Awaitable[bool]], timeout_s: float = WAIT_S) -> None:
+    async with asyncio.timeout(timeout_s):
+        while not await check():
+            await asyncio.sleep(0.02)

@@ -1,0 +1,319 @@
+"""The index follows Postgres: nothing committed is missed, nothing rolled back is seen, nothing is left over."""
+
+import asyncio
+from typing import Any
+
+import asyncpg
+import pytest
+from redis.asyncio import Redis
+
+from app.domain.errors import LeaseLost
+from app.search.generation import FENCE_KEY, document_key, document_prefix
+from app.store.index_jobs import IndexJobs, JobKind, JobState
+from app.store.index_state import read_live_state
+from app.store.index_writer import IndexWriter, index_info
+from app.store.instruments import open_snapshot
+from app.store.lease import Lease
+from app.store.postgres import Connection
+from indexer.refresh import Refreshed, refresh
+from indexer.verify import verify
+from tests.integration.conftest import Import, WaitLevel, eventually, running_indexer
+
+ROWS = [
+    {"symbol": f"T{number}", "name": f"Test Company {number}", "asset_class": "equity", "mic": "XNAS"}
+    for number in range(20)
+]
+
+
+async def rename(connection: Connection, symbol: str, name: str) -> None:
+    await connection.execute("UPDATE instruments SET name = $2 WHERE symbol = $1", symbol, name)
+
+
+async def indexed_names(client: Redis) -> set[str]:
+    """Names as the index holds them."""
+    state = await read_live_state(client)
+    assert state is not None
+    keys = [key async for key in client.scan_iter(match=f"{document_prefix(state.generation)}*")]
+    return {(await client.hget(key, "name")).decode() for key in keys}  # type: ignore[misc,union-attr]
+
+
+async def refresh_once(database_url: str, client: Redis) -> Refreshed:
+    """One refresh under the fence that is shown, as the leader would."""
+    token = await client.get(FENCE_KEY)
+    state = await read_live_state(client)
+    assert token is not None and state is not None
+    async with open_snapshot(database_url) as snapshot:
+        position = await snapshot.position(state.watermark)
+        return await refresh(snapshot, position, IndexWriter(client, int(token)), state)
+
+
+@pytest.fixture
+async def filled(database_url: str, redis_client: Redis, import_instruments: Import) -> None:
+    """An index over ROWS whose indexer has stopped: the test refreshes by itself."""
+    await import_instruments(ROWS)
+    async with running_indexer(database_url, redis_client):
+        await eventually(lambda: _is_live(redis_client))
+    assert (await verify(database_url, redis_client, 5)).clean
+
+
+async def _is_live(client: Redis) -> bool:
+    return await read_live_state(client) is not None
+
+
+async def test_first_fill_holds_every_row(indexer: WaitLevel, import_instruments: Import) -> None:
+    await import_instruments(ROWS)
+    assert (await indexer()).rows == len(ROWS)
+
+
+async def test_a_transaction_that_commits_late_is_not_lost(
+    filled: None, database_url: str, database: Connection, redis_client: Redis
+) -> None:
+    late = await asyncpg.connect(database_url)
+    transaction = late.transaction()
+    await transaction.start()
+    await rename(late, "T1", "early write late commit")  # the older transaction id
+    await rename(database, "T2", "late write early commit")
+
+    await refresh_once(database_url, redis_client)
+    names = await indexed_names(redis_client)
+    assert "late write early commit" in names, "an open transaction must not hold back another's change"
+    assert "early write late commit" not in names, "what is not committed must not be seen"
+
+    await transaction.commit()
+    await late.close()
+    await refresh_once(database_url, redis_client)
+    assert "early write late commit" in await indexed_names(redis_client)
+    assert (await verify(database_url, redis_client, 0)).clean
+
+
+async def test_a_rolled_back_change_is_never_seen(
+    filled: None, database_url: str, database: Connection, redis_client: Redis
+) -> None:
+    transaction = database.transaction()
+    await transaction.start()
+    await rename(database, "T1", "never happened")
+    await refresh_once(database_url, redis_client)
+    await transaction.rollback()
+    assert (await refresh_once(database_url, redis_client)).written == 0
+    assert "never happened" not in await indexed_names(redis_client)
+
+
+async def test_a_refresh_writes_only_what_changed(
+    filled: None, database_url: str, database: Connection, redis_client: Redis
+) -> None:
+    await rename(database, "T3", "Renamed Company")
+    assert await refresh_once(database_url, redis_client) == Refreshed(read=1, written=1, removed=0)
+    assert await refresh_once(database_url, redis_client) == Refreshed(read=0, written=0, removed=0)
+
+
+async def test_what_an_open_transaction_makes_us_read_again_is_not_written_again(
+    filled: None, database_url: str, database: Connection, redis_client: Redis
+) -> None:
+    holding = await asyncpg.connect(database_url)
+    transaction = holding.transaction()
+    await transaction.start()
+    await rename(holding, "T9", "held open")
+    await rename(database, "T3", "Renamed Company")
+    assert (await refresh_once(database_url, redis_client)).written == 1
+    assert await refresh_once(database_url, redis_client) == Refreshed(read=1, written=0, removed=0)
+    await transaction.rollback()
+    await holding.close()
+
+
+async def test_a_deleted_instrument_leaves_the_index(
+    filled: None, database_url: str, database: Connection, redis_client: Redis
+) -> None:
+    await database.execute("DELETE FROM instruments WHERE symbol IN ('T4', 'T5')")
+    assert (await refresh_once(database_url, redis_client)).removed == 2
+    drift = await verify(database_url, redis_client, 0)
+    assert drift.clean
+    assert drift.rows == len(ROWS) - 2
+
+
+async def test_importing_the_same_again_touches_no_document(
+    filled: None, database_url: str, redis_client: Redis, import_instruments: Import
+) -> None:
+    report = await import_instruments(ROWS)
+    assert (report.unchanged, report.changed, report.created) == (len(ROWS), 0, 0)
+    assert await refresh_once(database_url, redis_client) == Refreshed(0, 0, 0)
+
+
+async def test_an_emptied_redis_is_noticed_and_refilled(
+    indexer: WaitLevel, import_instruments: Import, database: Connection, redis_client: Redis
+) -> None:
+    await import_instruments(ROWS)
+    await indexer()
+    await redis_client.flushall()
+    await rename(database, "T1", "wakes the indexer")
+    drift = await indexer()
+    assert drift.rows == len(ROWS)
+    assert "wakes the indexer" in await indexed_names(redis_client)
+
+
+async def test_an_emptied_redis_refuses_the_batch_and_the_watermark(
+    filled: None, database_url: str, database: Connection, redis_client: Redis
+) -> None:
+    state = await read_live_state(redis_client)
+    assert state is not None
+    writer = IndexWriter(redis_client, int((await redis_client.get(FENCE_KEY)) or 0))
+    await redis_client.flushall()
+    async with open_snapshot(database_url) as snapshot:
+        batches = [rows async for rows in snapshot.rows(None, 100)]
+    with pytest.raises(LeaseLost):
+        await writer.write(state.generation, batches[0])
+    with pytest.raises(LeaseLost):
+        await writer.advance(state.generation, watermark=1, cluster="x")
+    with pytest.raises(LeaseLost):
+        await writer.remove(state.generation, [1])
+    with pytest.raises(LeaseLost):
+        await writer.promote(state.generation)
+    assert await redis_client.dbsize() == 0
+
+
+async def test_a_replaced_leader_is_refused_by_redis(filled: None, redis_client: Redis) -> None:
+    shown = int((await redis_client.get(FENCE_KEY)) or 0)
+    old, new = IndexWriter(redis_client, shown), IndexWriter(redis_client, shown + 1)
+    await new.claim()
+    with pytest.raises(LeaseLost):
+        await old.remove(1, [1])
+    with pytest.raises(LeaseLost):
+        await old.claim()
+    await new.remove(1, [10**9])
+
+
+async def test_a_lease_has_one_holder_and_a_growing_token(database_url: str, database: Connection) -> None:
+    other_connection = await asyncpg.connect(database_url)
+    one, other = Lease(database, "one", 0.3), Lease(other_connection, "other", 0.3)
+    token = await one.acquire()
+    assert token is not None
+    assert await one.acquire() == token, "renewing does not change the token"
+    assert await other.acquire() is None
+    await asyncio.sleep(0.35)
+    taken = await other.acquire()
+    assert taken is not None and taken > token
+    assert await one.acquire() is None
+    with pytest.raises(LeaseLost):
+        await one.keep(token)
+    await other.release()
+    assert (await one.acquire() or 0) > taken
+    await other_connection.close()
+
+
+async def test_two_runners_one_leads_and_the_other_takes_over(
+    database_url: str, redis_client: Redis, database: Connection, import_instruments: Import
+) -> None:
+    await import_instruments(ROWS)
+
+    async def holder() -> Any:
+        return await database.fetchval("SELECT holder FROM index_leases WHERE expires_at > clock_timestamp()")
+
+    async def leads(name: str) -> bool:
+        return bool(await holder() == name)
+
+    async with running_indexer(database_url, redis_client, holder="second"):
+        await eventually(lambda: leads("second"))
+        async with running_indexer(database_url, redis_client, holder="first"):
+            await eventually(lambda: _is_live(redis_client))
+            assert await holder() == "second"
+    async with running_indexer(database_url, redis_client, holder="first"):
+        await eventually(lambda: leads("first"))
+        await rename(database, "T1", "after the change of leader")
+        assert (await verify(database_url, redis_client, 10)).clean
+    assert (await database.fetchval("SELECT token FROM index_leases")) >= 2
+
+
+async def test_a_change_wakes_the_indexer_long_before_its_interval(
+    indexer: WaitLevel, import_instruments: Import, database: Connection, redis_client: Redis
+) -> None:
+    await import_instruments(ROWS)
+    await indexer()
+    await rename(database, "T7", "searchable soon")
+
+    async def indexed() -> bool:
+        return "searchable soon" in await indexed_names(redis_client)
+
+    await eventually(indexed, timeout_s=5)  # the interval is 30 s
+
+
+async def test_a_rebuild_swaps_and_keeps_one_generation(
+    indexer: WaitLevel, import_instruments: Import, database: Connection, redis_client: Redis
+) -> None:
+    await import_instruments(ROWS)
+    await indexer()
+    jobs = IndexJobs(database)
+    for _ in range(3):
+        before = await read_live_state(redis_client)
+        job_id, created = await jobs.request(JobKind.REBUILD, "tests")
+        assert created
+
+        async def ended(job_id: int = job_id) -> bool:
+            job = await jobs.read(job_id)
+            return job is not None and job.finished
+
+        await eventually(ended)
+        job = await jobs.read(job_id)
+        assert job is not None and job.state is JobState.DONE, job
+        after = await read_live_state(redis_client)
+        assert before is not None and after is not None
+        assert after.generation > before.generation
+    assert (await indexer()).rows == len(ROWS)
+    assert [generation.state for generation in await jobs.generations()] == ["live", "kept"]
+    kept = {generation.number for generation in await jobs.generations()}
+    documents = [key async for key in redis_client.scan_iter(match="ir:[0-9]*:*")]
+    assert {int(key.split(b":")[1]) for key in documents} == kept
+
+
+async def test_one_rebuild_at_a_time(database: Connection) -> None:
+    jobs = IndexJobs(database)
+    first, created = await jobs.request(JobKind.REBUILD, "tests")
+    assert created
+    assert await jobs.request(JobKind.REBUILD, "somebody else") == (first, False)
+
+
+async def test_a_generation_that_a_dead_leader_left_unfinished_is_removed(
+    filled: None, database_url: str, database: Connection, redis_client: Redis
+) -> None:
+    jobs = IndexJobs(database)
+    token = int((await redis_client.get(FENCE_KEY)) or 0)
+    orphan = await jobs.add_generation(above=0)
+    await IndexWriter(redis_client, token).create_generation(orphan)
+    async with running_indexer(database_url, redis_client):
+
+        async def gone() -> bool:
+            return await index_info(redis_client, orphan) is None
+
+        await eventually(gone)
+    assert (await verify(database_url, redis_client, 5)).clean
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("cluster", "another/1"), ("watermark", str(2**60)), ("fingerprint", "old")]
+)
+async def test_an_index_that_follows_something_else_is_rebuilt(
+    filled: None, database_url: str, redis_client: Redis, field: str, value: str
+) -> None:
+    state = await read_live_state(redis_client)
+    assert state is not None
+    await redis_client.hset(f"ir:state:{state.generation}", field, value)  # type: ignore[misc]
+    async with running_indexer(database_url, redis_client):
+
+        async def swapped() -> bool:
+            now = await read_live_state(redis_client)
+            return now is not None and now.generation > state.generation
+
+        await eventually(swapped)
+    assert (await verify(database_url, redis_client, 5)).clean
+
+
+async def test_verify_names_missing_stale_and_phantom_documents(
+    filled: None, database_url: str, database: Connection, redis_client: Redis
+) -> None:
+    state = await read_live_state(redis_client)
+    assert state is not None
+    ids = [record["id"] for record in await database.fetch("SELECT id FROM instruments ORDER BY id LIMIT 2")]
+    await redis_client.delete(document_key(state.generation, ids[0]))
+    await redis_client.hset(document_key(state.generation, ids[1]), "version", "99")  # type: ignore[misc]
+    await redis_client.hset(document_key(state.generation, 10**6), "version", "1")  # type: ignore[misc]
+    drift = await verify(database_url, redis_client, 0)
+    assert (drift.missing, drift.stale, drift.phantom) == ((ids[0],), (ids[1],), (10**6,))
+    assert not drift.clean
