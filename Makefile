@@ -2,13 +2,15 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.13 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
+COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock'
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint check lock clean
+.PHONY: help demo test lint full-data check lock clean
 
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
 
 demo: $(VENV)/demo.installed ## the whole system on this machine, at http://127.0.0.1:8080
 	@exec $(BIN)/instrument-registry demo $(ARGS)
@@ -21,6 +23,9 @@ lint: $(VENV)/dev.installed ## ruff, mypy (strict) and the import rules
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --config pyproject.toml
+
+full-data: $(VENV)/dev.installed ## measure import, first fill, refresh and searches on DATA=folder
+	@$(BIN)/python -m loadtests.full_data $(DATA)
 
 check: lint test ## what CI runs
 
@@ -41,9 +46,10 @@ $(VENV)/dev.installed: requirements/dev.txt $(VENV)/demo.installed
 
 lock: ## write requirements/*.txt anew from pyproject.toml (needs uv)
 	$(PIP) install uv
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock' pyproject.toml -o requirements/service.txt
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock' pyproject.toml requirements/build.in --extra demo -c requirements/service.txt -o requirements/demo.txt
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock' pyproject.toml requirements/build.in --extra demo --extra dev -c requirements/demo.txt -o requirements/dev.txt
+	$(COMPILE) requirements/build.in -o requirements/build.txt
+	$(COMPILE) pyproject.toml -o requirements/service.txt
+	$(COMPILE) pyproject.toml requirements/build.in --extra demo -c requirements/service.txt -o requirements/demo.txt
+	$(COMPILE) pyproject.toml requirements/build.in --extra demo --extra dev -c requirements/demo.txt -o requirements/dev.txt
 
 clean: ## remove the environment and the demo's data
 	rm -rf $(VENV) .data

@@ -204,6 +204,8 @@ def _print_report(report: ImportReport, rejects: Path) -> None:
         f"{report.read:,} rows read: {report.created:,} created, {report.changed:,} changed, "
         f"{report.unchanged:,} unchanged, {report.duplicates:,} duplicates, {report.rejected:,} rejected"
     )
+    if report.delisting_held_back:
+        output.print("Nothing was delisted: a rejected row may name what seems to be missing; mend it first")
     if report.delisted:
         output.print(f"{report.delisted:,} instruments delisted, which their sources no longer name")
     if report.rejected or report.duplicates or report.dropped_values or report.replaced_values:

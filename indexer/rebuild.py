@@ -79,7 +79,7 @@ async def remove_stale(writer: IndexWriter, jobs: IndexJobs, live: int) -> list[
 async def _load(database_url: str, writer: IndexWriter, generation: int, progress: Progress) -> None:
     async with open_snapshot(database_url) as snapshot:
         position = await snapshot.position(0)
-        progress.enter("loading", await snapshot.count(None))
+        progress.enter("loading", await snapshot.count())
         await write_rows(writer, generation, snapshot.rows(None, READ_BATCH), progress.advance)
     await writer.advance(generation, watermark=position.watermark, cluster=position.cluster)
 
@@ -96,7 +96,7 @@ async def _catch_up(
             refreshed = await refresh(snapshot, position, writer, state)
             progress.advance(progress.done + refreshed.written)
             if refreshed.written == refreshed.removed == 0:
-                rows = await snapshot.count(None)
+                rows = await snapshot.count()
                 await _check(client, generation, rows)
                 return rows
     raise RebuildFailed(f"Postgres changes faster than {MAX_CATCH_UP_ROUNDS} refreshes could follow")

@@ -1,8 +1,8 @@
 """The valid API keys, held in memory, so that no request pays for Postgres to be recognised.
 
-The keys are read again every few seconds; a key that is not known makes them be read at once, but not
-more than once a second, so that guessing cannot flood Postgres. While Postgres is away the last keys
-stay valid.
+The keys are read again every few seconds. A key that is not known is refused only after a reading that
+began later than the request; such readings are shared by all who wait and are a moment apart, so that
+guessing cannot flood Postgres. While Postgres is away the keys last read stay valid.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ from app.store.api_keys import StoredKey, read_valid_keys
 from app.store.postgres import Postgres
 
 RELOAD_S: Final = 2.0
-MIN_RELOAD_GAP_S: Final = 1.0
+MIN_RELOAD_GAP_S: Final = 0.2
 
 log = structlog.get_logger(__name__)
 
@@ -28,29 +28,28 @@ class Keyring:
     def __init__(self, postgres: Postgres) -> None:
         self._postgres = postgres
         self._keys: dict[bytes, tuple[Principal, datetime | None]] = {}
-        self._loaded = False
-        self._attempted_at = -MIN_RELOAD_GAP_S
+        self._failure: PostgresUnavailable | None = None
+        self._began_at = -MIN_RELOAD_GAP_S
         self._reloading = asyncio.Lock()
 
     async def follow(self) -> None:
         """Keep the keys fresh, for ever. To be run as a task."""
-        reachable = True
         while True:
-            try:
+            reachable = self._failure is None
+            async with self._reloading:
                 await self._load()
-                reachable = True
-            except PostgresUnavailable as error:
-                if reachable:
-                    log.warning("API keys cannot be read", reason=str(error))
-                reachable = False
+            if reachable and self._failure is not None:
+                log.warning("API keys cannot be read", reason=str(self._failure))
             await asyncio.sleep(RELOAD_S)
 
     async def principal(self, key: str) -> Principal:
-        """Whose key it is. Raises NotAuthenticated, or PostgresUnavailable before the keys were ever read."""
+        """Whose key it is. Raises NotAuthenticated, or PostgresUnavailable if it cannot be looked up."""
         hashed = key_hash(key)
         if hashed not in self._keys:
-            await self._reload()
+            await self._load_since(time.monotonic())
         found = self._keys.get(hashed)
+        if found is None and self._failure is not None:
+            raise self._failure
         if found is None:
             raise NotAuthenticated("the API key is not valid; it may be mistyped, expired or revoked")
         principal, expires_at = found
@@ -60,20 +59,21 @@ class Keyring:
             )
         return principal
 
-    async def _reload(self) -> None:
+    async def _load_since(self, moment: float) -> None:
+        """Have the keys read at a time after `moment`, on the monotonic clock."""
         async with self._reloading:
-            if time.monotonic() - self._attempted_at < MIN_RELOAD_GAP_S:
+            if self._began_at >= moment:
                 return
-            try:
-                await self._load()
-            except PostgresUnavailable:
-                if not self._loaded:
-                    raise
+            await asyncio.sleep(self._began_at + MIN_RELOAD_GAP_S - time.monotonic())
+            await self._load()
 
     async def _load(self) -> None:
-        self._attempted_at = time.monotonic()
-        self._keys = {key.secret_sha256: _entry(key) for key in await read_valid_keys(self._postgres)}
-        self._loaded = True
+        self._began_at = time.monotonic()
+        try:
+            self._keys = {key.secret_sha256: _entry(key) for key in await read_valid_keys(self._postgres)}
+            self._failure = None
+        except PostgresUnavailable as error:
+            self._failure = error
 
 
 def _entry(key: StoredKey) -> tuple[Principal, datetime | None]:

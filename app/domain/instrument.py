@@ -59,7 +59,7 @@ class Listing:
     """One listing as a source describes it, already normalised; None where the source says nothing."""
 
     symbol: str
-    name: str
+    name: str | None
     asset_class: AssetClass
     status: Status = Status.ACTIVE
     mic: str | None = None

@@ -1,6 +1,7 @@
 """Source files: found in folders, decompressed by their first bytes, told by their content."""
 
 import bz2
+import codecs
 import csv
 import gzip
 import io
@@ -9,12 +10,12 @@ import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any, Final, cast
+from typing import IO, Any, Final
 
 import orjson
 
 from app.ingest import financedatabase, generic, us_listings
-from app.ingest.rows import Format, ImportFailed, Row, RowSource
+from app.ingest.rows import BROKEN, Format, ImportFailed, Row, RowSource
 
 FORMATS: Final = (financedatabase.NAME, us_listings.NAME, generic.CSV, generic.NDJSON)
 
@@ -27,6 +28,7 @@ _COMPRESSIONS: Final[tuple[tuple[bytes, str, Callable[[Any], Any]], ...]] = (
 _MAX_JSON_ARRAY_BYTES: Final = 64 << 20
 _MAX_LINE_BYTES: Final = 1 << 20
 _HEAD_BYTES: Final = 1 << 16
+_SURPLUS: Final = "(values beyond the header)"
 
 csv.field_size_limit(_MAX_LINE_BYTES)
 
@@ -41,7 +43,7 @@ def file_source(
     found = _detect_format(file, format_name)
 
     def rows() -> Iterator[Row]:
-        with _open(file, counted) as stream, _reading(file):
+        with _open(file, counted) as stream:
             yield from found.read(stream)
 
     return RowSource(file.name, source or found.source, rows(), found.convert)
@@ -72,17 +74,24 @@ def _plain_suffix(file: Path) -> str:
     return Path(file.stem).suffix.lower() if file.suffix.lower() in compressions else file.suffix.lower()
 
 
-def _open(file: Path, counted: Callable[[int], None]) -> IO[bytes]:
-    """The file's decompressed bytes; `counted` is told how many bytes were read from the disk."""
+@contextmanager
+def _open(file: Path, counted: Callable[[int], None]) -> Iterator[IO[bytes]]:
+    """The file's decompressed bytes, without a byte order mark.
+
+    Raises ImportFailed, also for what goes wrong while it is open.
+    """
     try:
         raw = io.BufferedReader(_CountingFile(file, counted), 1 << 20)
     except OSError as error:
         raise ImportFailed(f"{file} cannot be read: {error.strerror}") from error
-    head = raw.peek(8)
-    for magic, _, opened in _COMPRESSIONS:
-        if head.startswith(magic):
-            return cast("IO[bytes]", opened(raw))
-    return raw
+    with _reading(file), raw:
+        head = raw.peek(8)
+        known = (opened for magic, _, opened in _COMPRESSIONS if head.startswith(magic))
+        opened = next(known, io.BufferedReader)
+        with opened(raw) as stream:
+            if stream.peek(len(codecs.BOM_UTF8)).startswith(codecs.BOM_UTF8):
+                stream.read(len(codecs.BOM_UTF8))
+            yield stream
 
 
 class _CountingFile(io.FileIO):
@@ -98,9 +107,8 @@ class _CountingFile(io.FileIO):
 
 def _detect_format(file: Path, name: str | None = None) -> Format:
     """The format of a file, by its content; `name` (one of FORMATS) insists on one. Raises ImportFailed."""
-    with _open(file, lambda _: None) as stream, _reading(file):
-        head = stream.read(_HEAD_BYTES).removeprefix(b"\xef\xbb\xbf").lstrip()
-    found = _format_of(file, head)
+    with _open(file, lambda _: None) as stream:
+        found = _format_of(file, stream.read(_HEAD_BYTES).lstrip())
     if found is None:
         raise ImportFailed(
             f"{file} is in no known format: it needs a CSV header with asset_class and symbol, "
@@ -133,47 +141,47 @@ def _format_of(file: Path, head: bytes) -> Format | None:
 
 @contextmanager
 def _reading(file: Path) -> Iterator[None]:
-    """A file that is torn, not UTF-8 or not what it began as becomes ImportFailed."""
+    """A file that is torn, not UTF-8 or not what it began as becomes ImportFailed, under its name."""
     try:
         yield
     except UnicodeDecodeError as error:
         raise ImportFailed(f"{file} is not UTF-8: {error}; convert it first") from error
+    except orjson.JSONDecodeError as error:
+        raise ImportFailed(f"{file} is no JSON array: {error}") from error
+    except _TooLong as error:
+        raise ImportFailed(f"{file} {error}") from error
     except (EOFError, OSError, lzma.LZMAError, zlib.error, csv.Error) as error:
         raise ImportFailed(f"{file} cannot be read to its end: {error}") from error
 
 
+class _TooLong(Exception):
+    """Something that would have to be held in memory whole is too long for that."""
+
+
 def _csv_rows(stream: IO[bytes]) -> Iterator[Row]:
-    text = io.TextIOWrapper(stream, encoding="utf-8-sig", newline="")
-    reader = csv.DictReader(text, restkey=_SURPLUS)
-    reader.fieldnames = [name.strip() for name in reader.fieldnames or ()]
-    yield from reader
-
-
-_SURPLUS: Final = "(values beyond the header)"
+    with io.TextIOWrapper(stream, encoding="utf-8", newline="") as text:
+        header = next((fields for fields in csv.reader(text) if fields), [])
+        yield from csv.DictReader(text, [name.strip() for name in header], restkey=_SURPLUS)
 
 
 def _json_array_rows(stream: IO[bytes]) -> Iterator[Row]:
     content = stream.read(_MAX_JSON_ARRAY_BYTES + 1)
     if len(content) > _MAX_JSON_ARRAY_BYTES:
-        raise ImportFailed(
-            "a JSON array of more than 64 MiB cannot be streamed; write one object per line instead"
-        )
-    try:
-        rows = orjson.loads(content)
-    except orjson.JSONDecodeError as error:
-        raise ImportFailed(f"the JSON array is broken: {error}") from error
-    yield from (row if isinstance(row, dict) else {} for row in rows)
+        raise _TooLong("is a JSON array of more than 64 MiB; write one object per line instead")
+    yield from (row if isinstance(row, dict) else {} for row in orjson.loads(content))
 
 
 def _ndjson_rows(stream: IO[bytes]) -> Iterator[Row]:
     for line in iter(lambda: stream.readline(_MAX_LINE_BYTES + 1), b""):
-        if not line.strip():
-            continue
-        try:
-            row = orjson.loads(line)
-        except orjson.JSONDecodeError as error:
-            row = {_BROKEN_LINE: f"is not a JSON object: {error}"}
-        yield row if isinstance(row, dict) else {_BROKEN_LINE: "is not a JSON object"}
+        if len(line) > _MAX_LINE_BYTES:
+            raise _TooLong("has a line of more than 1 MiB")
+        if line.strip():
+            yield _ndjson_row(line)
 
 
-_BROKEN_LINE: Final = "(line)"
+def _ndjson_row(line: bytes) -> Row:
+    try:
+        row = orjson.loads(line)
+    except orjson.JSONDecodeError as error:
+        return {BROKEN: f"is not a JSON object: {error}"}
+    return row if isinstance(row, dict) else {BROKEN: "is not a JSON object"}

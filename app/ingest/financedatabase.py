@@ -17,7 +17,6 @@ _FUND_ATTRIBUTES: Final = {"category_group": "category_group", "category": "cate
 
 
 def equity(row: RowReader) -> Listing:
-    symbol = row.symbol()
     mic, exchange = row.venue()
     currency, unit = row.currency()
     size = row.text("market_cap")
@@ -36,8 +35,8 @@ def equity(row: RowReader) -> Listing:
         else:
             row.drop("market_cap", size, "is no known size class")
     return Listing(
-        symbol=symbol,
-        name=row.name(symbol),
+        symbol=row.symbol(),
+        name=row.name(),
         asset_class=AssetClass.EQUITY,
         status=Status.DELISTED if row.text("delisted") == "True" else Status.ACTIVE,
         mic=mic,
@@ -53,12 +52,11 @@ def equity(row: RowReader) -> Listing:
 
 def _fund_like(asset_class: AssetClass) -> Callable[[RowReader], Listing]:
     def convert(row: RowReader) -> Listing:
-        symbol = row.symbol()
         mic, exchange = row.venue()
         currency, unit = row.currency()
         return Listing(
-            symbol=symbol,
-            name=row.name(symbol),
+            symbol=row.symbol(),
+            name=row.name(),
             asset_class=asset_class,
             mic=mic,
             exchange=exchange,
@@ -71,13 +69,12 @@ def _fund_like(asset_class: AssetClass) -> Callable[[RowReader], Listing]:
 
 
 def currency_pair(row: RowReader) -> Listing:
-    symbol = row.symbol()
     mic, exchange = row.venue()
     quote = row.text("quote_currency")
     known = quotation(quote) if quote else None
     return Listing(
-        symbol=symbol,
-        name=row.name(symbol),
+        symbol=row.symbol(),
+        name=row.name(),
         asset_class=AssetClass.CURRENCY,
         mic=mic,
         exchange=exchange,
@@ -88,13 +85,12 @@ def currency_pair(row: RowReader) -> Listing:
 
 
 def crypto(row: RowReader) -> Listing:
-    symbol = row.symbol()
     mic, exchange = row.venue()
     quote = row.text("currency")
     known = quotation(quote) if quote else None
     return Listing(
-        symbol=symbol,
-        name=row.name(symbol),
+        symbol=row.symbol(),
+        name=row.name(),
         asset_class=AssetClass.CRYPTO,
         mic=mic,
         exchange=exchange,

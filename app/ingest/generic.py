@@ -13,7 +13,7 @@ import orjson
 
 from app.domain.identifiers import IDENTIFIER_FIELDS
 from app.domain.instrument import AssetClass, Listing, Status
-from app.ingest.rows import MAX_ATTRIBUTE_LENGTH, SAME_NAME_IDENTIFIERS, RowReader, RowRejected
+from app.ingest.rows import BROKEN, MAX_ATTRIBUTE_LENGTH, SAME_NAME_IDENTIFIERS, RowReader, RowRejected, tidy
 
 CSV: Final = "csv"
 NDJSON: Final = "ndjson"
@@ -28,20 +28,21 @@ _MAX_ALIASES: Final = 50
 
 def convert(row: RowReader) -> Listing:
     """The listing that a row of either format describes."""
+    if (reason := row.row.get(BROKEN)) is not None:
+        raise RowRejected("line", "", str(reason))
     _flatten_identifiers(row)
     if unknown := sorted(set(row.row) - COLUMNS):
         raise RowRejected(
             unknown[0], row.row[unknown[0]], f"unknown field; known are {', '.join(sorted(COLUMNS))}"
         )
-    symbol = row.symbol()
     mic, exchange = row.venue()
     currency, unit = row.currency()
     listed_on, delisted_on = row.date("listed_on"), row.date("delisted_on")
     if listed_on and delisted_on and delisted_on < listed_on:
         raise RowRejected("delisted_on", delisted_on, f"is before listed_on ({listed_on})")
     return Listing(
-        symbol=symbol,
-        name=row.name(symbol),
+        symbol=row.symbol(),
+        name=row.name(),
         asset_class=AssetClass(_choice(row, "asset_class", tuple(AssetClass), None)),
         status=Status(_choice(row, "status", tuple(Status), Status.ACTIVE)),
         mic=mic,
@@ -63,8 +64,8 @@ def convert(row: RowReader) -> Listing:
 
 
 def _flatten_identifiers(row: RowReader) -> None:
-    nested = row.row.get(_NESTED_IDENTIFIERS)
-    if isinstance(nested, dict):
+    nested = row.row.get(_NESTED_IDENTIFIERS, {}) or {}
+    if _NESTED_IDENTIFIERS in row.row and isinstance(nested, dict):
         row.row = {**{k: v for k, v in row.row.items() if k != _NESTED_IDENTIFIERS}, **nested}
 
 
@@ -91,7 +92,7 @@ def _aliases(row: RowReader) -> tuple[str, ...]:
     if not isinstance(parts, list) or not all(isinstance(part, str) for part in parts):
         row.drop("aliases", value, "is not a list of texts")
         return ()
-    aliases = tuple(dict.fromkeys(part for part in (" ".join(text.split()) for text in parts) if part))
+    aliases = tuple(dict.fromkeys(part for part in (tidy(text) for text in parts) if part))
     if len(aliases) > _MAX_ALIASES:
         row.drop("aliases", len(aliases), f"are too many; at most {_MAX_ALIASES} are kept")
         return aliases[:_MAX_ALIASES]
@@ -105,8 +106,8 @@ def _object(row: RowReader, column: str) -> dict[str, Any] | None:
     if isinstance(value, str):
         with suppress(orjson.JSONDecodeError):  # then it is refused below, as all that is no object
             value = orjson.loads(value)
-    if not isinstance(value, dict):
-        row.drop(column, value, "is not a JSON object")
+    if not isinstance(value, dict) or rb"\u0000" in orjson.dumps(value):
+        row.drop(column, value, "is not a JSON object without NUL characters")
         return None
     return value
 
@@ -114,7 +115,8 @@ def _object(row: RowReader, column: str) -> dict[str, Any] | None:
 def _attributes(row: RowReader) -> dict[str, str]:
     found = {}
     for name, value in (_object(row, "attributes") or {}).items():
-        if isinstance(value, str | int | float) and 0 < len(str(value)) <= MAX_ATTRIBUTE_LENGTH:
+        plain = isinstance(value, str | int | float) and not isinstance(value, bool)
+        if plain and 0 < len(str(value)) <= MAX_ATTRIBUTE_LENGTH:
             found[name] = str(value)
         else:
             row.drop(

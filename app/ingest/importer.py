@@ -25,6 +25,8 @@ class ImportReport:
     duplicates: int
     rejected: int
     delisted: int
+    delisting_held_back: bool
+    """Nothing was delisted, because rows were rejected that might be of what seems to be missing."""
     dropped_values: int
     replaced_values: int
 
@@ -41,15 +43,21 @@ async def import_rows(
     """Import all `sources` as one run: all of it, or nothing.
 
     `overwrite` also replaces fields that somebody edited by hand; `delist_missing` delists what the
-    sources of this run no longer name. Whatever is said about a row goes to `rejects_file` (CSV).
-    Raises ImportFailed, Conflict or PostgresUnavailable.
+    sources of this run no longer name, unless a row could not be read. Whatever is said about a row
+    goes to `rejects_file` (CSV). Raises ImportFailed, Conflict or PostgresUnavailable.
     """
     rejects_file.parent.mkdir(parents=True, exist_ok=True)
     with rejects_file.open("w", encoding="utf-8", newline="") as output:
         run = _Run(output)
         merged = await merge_listings(
-            url, _stream(run, sources), actor=actor, overwrite=overwrite, delist_missing=delist_missing
+            url,
+            _stream(run, sources),
+            actor=actor,
+            overwrite=overwrite,
+            # A rejected row may be of an instrument that would seem to be missing.
+            may_delist=lambda: delist_missing and not run.findings[Severity.REJECTED],
         )
+        held_back = delist_missing and run.findings[Severity.REJECTED] > 0
         for refusal in merged.refusals:
             severity = Severity.DUPLICATE if refusal.duplicate else Severity.REJECTED
             run.note(refusal.ord, Finding(severity, "symbol", "", refusal.reason))
@@ -61,6 +69,7 @@ async def import_rows(
         duplicates=run.findings[Severity.DUPLICATE],
         rejected=run.findings[Severity.REJECTED],
         delisted=merged.delisted,
+        delisting_held_back=held_back,
         dropped_values=run.findings[Severity.DROPPED],
         replaced_values=run.findings[Severity.REPLACED],
     )

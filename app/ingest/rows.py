@@ -15,7 +15,11 @@ from app.domain.venues import mic_of_code
 
 Row: TypeAlias = Mapping[str, Any]
 
+BROKEN: Final = "(line)"
+"""Key of a row that could not be parsed; its value says why."""
+
 MAX_TEXT_LENGTH: Final = 100
+MAX_DECIMAL_EXPONENT: Final = 18
 MAX_ATTRIBUTE_LENGTH: Final = 300
 
 
@@ -87,7 +91,7 @@ class RowReader:
         if isinstance(value, bool | dict | list):
             self.drop(column, value, "is not text")
             return None
-        text = " ".join(str(value).split()).replace("\0", "")
+        text = tidy(str(value))
         if len(text) > max_length:
             self.drop(column, text, f"is {len(text)} characters long; at most {max_length} are kept")
             return None
@@ -95,19 +99,24 @@ class RowReader:
 
     def symbol(self) -> str:
         """Raises RowRejected."""
-        symbol = " ".join(str(self.row.get("symbol") or "").split())
+        value = self.row.get("symbol")
+        symbol = (
+            " ".join(str(value).split())
+            if isinstance(value, str | int) and not isinstance(value, bool)
+            else ""
+        )
         if not symbol or len(symbol) > MAX_SYMBOL_LENGTH or not symbol.isprintable():
-            raise RowRejected("symbol", symbol, f"must be 1 to {MAX_SYMBOL_LENGTH} printable characters")
+            raise RowRejected("symbol", value or "", f"must be 1 to {MAX_SYMBOL_LENGTH} printable characters")
         return symbol
 
-    def name(self, symbol: str) -> str:
-        """The name; the symbol stands in where the source has none."""
+    def name(self) -> str | None:
+        """The name; where no source has one, the symbol will stand in."""
         name = self.text("name", MAX_NAME_LENGTH)
         if name is None:
             self.findings.append(
                 Finding(Severity.REPLACED, "name", "", "is missing; the symbol stands in for it")
             )
-        return name or symbol
+        return name
 
     def country(self, column: str = "country") -> str | None:
         name = self.text(column)
@@ -157,7 +166,7 @@ class RowReader:
         return {name: text for name, text in texts if text is not None}
 
     def decimal(self, column: str) -> Decimal | None:
-        """A positive decimal number; None if empty, dropped if it is none."""
+        """A positive decimal number of sane size; None if empty, dropped if it is none."""
         text = self.text(column)
         if text is None:
             return None
@@ -165,8 +174,8 @@ class RowReader:
             number = Decimal(text)
         except InvalidOperation:
             number = Decimal("NaN")
-        if not (number.is_finite() and number > 0):
-            self.drop(column, text, "is not a positive decimal number")
+        if not (number.is_finite() and number > 0 and abs(number.adjusted()) <= MAX_DECIMAL_EXPONENT):
+            self.drop(column, text, f"is not a positive decimal number below 1e{MAX_DECIMAL_EXPONENT}")
             return None
         return number
 
@@ -179,6 +188,11 @@ class RowReader:
         except ValueError:
             self.drop(column, text, "is not a date like 2026-01-31")
             return None
+
+
+def tidy(text: str) -> str:
+    """`text` with single spaces, and without NUL characters, which Postgres cannot hold."""
+    return " ".join(text.replace("\0", "").split())
 
 
 SAME_NAME_IDENTIFIERS: Final = {name: name for name in IDENTIFIER_FIELDS}

@@ -6,8 +6,6 @@ from collections.abc import Callable, Iterator
 from itertools import permutations
 from typing import Any, Final
 
-from pytickersymbols import PyTickerSymbols
-
 from app.domain.countries import country_of_place
 from app.domain.instrument import AssetClass, Listing
 from app.ingest.rows import Row, RowReader, RowSource
@@ -74,6 +72,8 @@ def _rows() -> Iterator[Row]:
 
 def _companies() -> Iterator[Row]:
     """One row per listing; a listing named under several indices comes once."""
+    from pytickersymbols import PyTickerSymbols  # only the demo's installation has it
+
     seen = set()
     for company in PyTickerSymbols().get_all_stocks():
         isins = company.get("isins") or []
@@ -144,12 +144,11 @@ def _convert(row: RowReader) -> Listing:
 
 
 def _listing(row: RowReader, asset_class: AssetClass, attributes: dict[str, str]) -> Listing:
-    symbol = row.symbol()
     mic, exchange = row.venue()
     currency, unit = row.currency()
     return Listing(
-        symbol=symbol,
-        name=row.name(symbol),
+        symbol=row.symbol(),
+        name=row.name(),
         asset_class=asset_class,
         mic=mic,
         exchange=exchange,

@@ -22,7 +22,6 @@ def converter(exchange: str) -> Callable[[RowReader], Listing]:
     mic = mic_of_code(code)
 
     def convert(row: RowReader) -> Listing:
-        symbol = row.symbol()
         attributes = {}
         capitalisation = row.text("marketCap")
         if capitalisation is not None:
@@ -33,8 +32,8 @@ def converter(exchange: str) -> Callable[[RowReader], Listing]:
             else:
                 attributes = {"size_class": size.value} if size else {}
         return Listing(
-            symbol=symbol,
-            name=row.name(symbol),
+            symbol=row.symbol(),
+            name=row.name(),
             asset_class=AssetClass.EQUITY,
             mic=mic,
             exchange=code,

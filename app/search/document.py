@@ -15,7 +15,7 @@ from app.domain.identifiers import IDENTIFIER_FIELDS
 from app.domain.instrument import public_id
 from app.domain.ranking import prominence, rank
 from app.domain.text import symbol_key, words
-from app.search.schema import SEPARATOR
+from app.search.schema import SEPARATOR, tag_value
 
 
 class Row(Protocol):
@@ -71,7 +71,7 @@ def instrument_json(row: Row) -> bytes:
 def document_values(row: Row) -> tuple[str | bytes | int, ...]:
     """The values of `schema.FIELDS`, in that order; "" where there is none, so that none is left over."""
     number = row["id"]
-    symbol = symbol_key(row["symbol"])
+    symbol = tag_value(symbol_key(row["symbol"]))
     name_words = words(row["name"])
     aliases = [symbol_key(alias) for alias in row["aliases"]]
     points = prominence(
@@ -82,16 +82,15 @@ def document_values(row: Row) -> tuple[str | bytes | int, ...]:
         instrument_json(row),
         symbol,
         _tags(row[name] for name in IDENTIFIER_FIELDS),
-        " ".join([*name_words, *(word for alias in row["aliases"] for word in words(alias))]),
+        " ".join(name_words),
         name_words[0] if name_words else "",
         _tags(_short_prefixes(symbol, *name_words[:1], *aliases)),
         _tags(aliases),
-        " ".join(name_words),
         row["asset_class"],
         row["mic"] or "",
         row["currency"] or "",
         row["country"] or "",
-        row["sector"] or "",
+        tag_value(row["sector"] or ""),
         row["status"],
         rank(points, number),
         _microseconds(row["updated_at"]),
@@ -99,8 +98,8 @@ def document_values(row: Row) -> tuple[str | bytes | int, ...]:
 
 
 def _tags(values: Iterable[str | None]) -> str:
-    """Values of one TAG field; a separator inside one would make it two, so it becomes a space."""
-    return SEPARATOR.join(dict.fromkeys(value.replace(SEPARATOR, " ") for value in values if value))
+    """The values of one TAG field, each once."""
+    return SEPARATOR.join(dict.fromkeys(tag_value(value) for value in values if value))
 
 
 def _short_prefixes(*texts: str) -> list[str]:

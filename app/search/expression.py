@@ -11,7 +11,7 @@ from typing import Final
 from app.domain.query import Search, Sort
 from app.domain.text import symbol_key, words
 from app.search.document import MAX_SHORT_PREFIX
-from app.search.schema import SEPARATOR
+from app.search.schema import tag_value
 
 MAX_SYMBOL_LIKE_LENGTH: Final = 5
 """A single word of letters longer than this is a name before it is the beginning of a symbol."""
@@ -19,7 +19,7 @@ MAX_SYMBOL_LIKE_LENGTH: Final = 5
 _SORT_FIELDS: Final[Mapping[Sort, tuple[str, str]]] = {
     Sort.RELEVANCE: ("rank", "ASC"),
     Sort.SYMBOL: ("symbol", "ASC"),
-    Sort.NAME: ("sort_name", "ASC"),
+    Sort.NAME: ("name", "ASC"),
     Sort.UPDATED_AT: ("updated", "DESC"),
 }
 NUMERIC_SORT_FIELDS: Final = ("rank", "updated")
@@ -58,7 +58,7 @@ def _plan(search: Search, *, inner_words: bool) -> Plan:
     if not search.text:
         return Plan((filters or "*",), tuple(parameters.flat), sort_field, sort_order)
     tiers = _text_tiers(search.text, parameters, inner_words=inner_words)
-    if search.sort is not Sort.RELEVANCE:
+    if search.sort is not Sort.RELEVANCE and tiers:
         tiers = [_any(tiers)]
     disjoint = (f"{filters} {tier} {_none(tiers[:place])}".strip() for place, tier in enumerate(tiers))
     return Plan(tuple(disjoint), tuple(parameters.flat), sort_field, sort_order)
@@ -79,18 +79,21 @@ class _Parameters:
 
 def _filters(filters: Mapping[str, tuple[str, ...]], parameters: _Parameters) -> str:
     return " ".join(
-        f"@{name}:{{{' | '.join(parameters.add(_tag_value(value)) for value in values)}}}"
+        f"@{name}:{{{' | '.join(parameters.add(tag_value(value)) for value in values)}}}"
         for name, values in filters.items()
     )
 
 
 def _text_tiers(text: str, parameters: _Parameters, *, inner_words: bool) -> list[str]:
     """Tiers for a text that is not empty, best first; they may overlap."""
-    key = _tag_value(symbol_key(text))
+    key = tag_value(symbol_key(text))
+    if not key:  # nothing but separators, which no instrument can be found by
+        return []
     name_words = words(text)
     symbol = parameters.add(key)
-    identifier = parameters.add(key.replace(" ", "").replace("-", ""))
-    exact = f"(@symbol:{{{symbol}}} | @aliases:{{{symbol}}} | @identifiers:{{{identifier}}})"
+    exact = f"@symbol:{{{symbol}}} | @aliases:{{{symbol}}}"
+    if identifier := key.replace(" ", "").replace("-", ""):
+        exact += f" | @identifiers:{{{parameters.add(identifier)}}}"
     if len(key) <= MAX_SHORT_PREFIX:
         begins = [f"@starts:{{{symbol}}}"]
     else:
@@ -101,7 +104,7 @@ def _text_tiers(text: str, parameters: _Parameters, *, inner_words: bool) -> lis
         else:
             begins = [symbol_prefix, *name_prefix]
     inner = [_all_words(name_words, parameters)] if inner_words and name_words else []
-    return [exact, *begins, *inner]
+    return [f"({exact})", *begins, *inner]
 
 
 def _is_name_first(key: str) -> bool:
@@ -120,7 +123,7 @@ def _name_prefix(name_words: Sequence[str], parameters: _Parameters) -> list[str
 
 
 def _all_words(name_words: Sequence[str], parameters: _Parameters) -> str:
-    """Every word is in the name or the aliases, whole or as a word's beginning.
+    """Every word is in the name, whole or as a word's beginning.
 
     A short word is taken whole, for too many words begin so, unless it is the last of several: that
     one is perhaps still being typed, and the others narrow the search.
@@ -138,7 +141,3 @@ def _any(expressions: Sequence[str]) -> str:
 
 def _none(expressions: Sequence[str]) -> str:
     return " ".join(f"-{expression}" for expression in expressions)
-
-
-def _tag_value(value: str) -> str:
-    return value.replace(SEPARATOR, " ")

@@ -29,11 +29,10 @@ FIELDS: Final = (
     Field("json"),
     Field("symbol", _tag("SORTABLE", "UNF")),
     Field("identifiers", _tag()),
-    Field("name", ("TEXT", "NOSTEM")),
+    Field("name", ("TEXT", "NOSTEM", "SORTABLE", "UNF")),
     Field("first_word", _tag()),
     Field("starts", _tag()),
     Field("aliases", _tag()),
-    Field("sort_name", ("TEXT", "NOSTEM", "SORTABLE", "UNF", "NOINDEX")),
     Field("asset_class", _tag()),
     Field("mic", _tag()),
     Field("currency", _tag()),
@@ -53,11 +52,18 @@ FINGERPRINT: Final = sha256(repr((PROJECTION, FIELDS)).encode()).hexdigest()[:12
 """Tells whether a generation was built by this version of the code."""
 
 
+def tag_value(text: str) -> str:
+    """`text` as one value of a TAG field: a separator inside it would make it two."""
+    return " ".join(text.replace(SEPARATOR, " ").split())
+
+
 def create_arguments(index_name: str, key_prefix: str) -> list[str]:
     """The arguments of FT.CREATE for an index over the hashes under `key_prefix`.
 
     SKIPINITIALSCAN: documents are written after the index is made, so there is nothing to scan.
+    NOOFFSETS, NOFREQS: nothing is scored by the place or number of its words.
     """
     schema = [part for field in FIELDS if field.options for part in (field.name, *field.options)]
-    options = ["ON", "HASH", "PREFIX", "1", key_prefix, "SKIPINITIALSCAN", "STOPWORDS", "0"]
+    options = ["ON", "HASH", "PREFIX", "1", key_prefix, "SKIPINITIALSCAN"]
+    options += ["NOOFFSETS", "NOFREQS", "STOPWORDS", "0"]
     return [index_name, *options, "SCHEMA", *schema]

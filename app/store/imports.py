@@ -1,6 +1,6 @@
 """Merges a run of listings into the instruments: COPY into a staging table, then one set-based merge."""
 
-from collections.abc import AsyncIterable
+from collections.abc import AsyncIterable, Callable
 from dataclasses import asdict, dataclass
 from decimal import Decimal
 from typing import Final
@@ -63,11 +63,17 @@ class MergeResult:
 
 
 async def merge_listings(
-    url: str, listings: AsyncIterable[StagedListing], *, actor: str, overwrite: bool, delist_missing: bool
+    url: str,
+    listings: AsyncIterable[StagedListing],
+    *,
+    actor: str,
+    overwrite: bool,
+    may_delist: Callable[[], bool],
 ) -> MergeResult:
     """Merge all listings in one transaction: all of the run, or nothing.
 
-    Raises PostgresUnavailable, or Conflict when the database's rules refuse the result.
+    `may_delist` is asked once all listings were read: whether to delist what their sources no longer
+    name. Raises PostgresUnavailable, or Conflict when the database's rules refuse the result.
     """
     sources: set[str] = set()
     staged = 0
@@ -85,13 +91,18 @@ async def merge_listings(
                 async with connection.transaction():
                     await _stage(connection, records(), actor)
                     refusals = await _remove_duplicates(connection)
-                    refusals += await _merge(connection, overwrite=overwrite)
+                    await connection.execute(SQL["match_by_source"])
+                    await connection.execute(SQL["match_by_symbol"])
                     delisted = 0
-                    if delist_missing:  # before new rows come, which this run names too
+                    if may_delist():
                         delisted = _count(await connection.execute(SQL["delist_missing"], sorted(sources)))
-                    created = _count(await connection.execute(SQL["insert_new"]))
+                    refusals += await _merge(connection, overwrite=overwrite)
+                    # Changes first: a symbol that one of them gives up may be a new instrument's.
                     changed = _count(await connection.execute(SQL["update_changed"]))
+                    created = _count(await connection.execute(SQL["insert_new"]))
                     await connection.execute(SQL["update_other_primaries"])
+                    # The indexer reads by an index that the planner must know to be worth it.
+                    await connection.execute("ANALYZE instruments")
         except asyncpg.IntegrityConstraintViolationError as error:
             raise Conflict(f"the import breaks a rule of the database: {error.detail or error}") from error
     return MergeResult(staged, created, changed, delisted, tuple(refusals))
@@ -125,21 +136,30 @@ async def _remove_duplicates(connection: Connection) -> list[Refusal]:
 
 
 async def _merge(connection: Connection, *, overwrite: bool) -> list[Refusal]:
-    await connection.execute(SQL["match_by_source"])
-    await connection.execute(SQL["match_by_symbol"])
     await connection.execute(SQL["merge"], overwrite)
     await connection.execute("ANALYZE merged")
+    contradictions = await connection.fetch(SQL["remove_contradictions"])
     conflicts = await connection.fetch(SQL["remove_conflicts"])
     await connection.execute(SQL["find_primaries"])
     await connection.execute("ANALYZE primaries")
     return [
-        Refusal(
-            record["ord"],
-            False,
-            f"symbol {record['symbol']} at venue {record['venue'] or '(none)'} belongs to "
-            + (public_id(record["holder"]) if record["holder"] else "another row of this import"),
-        )
-        for record in conflicts
+        *(
+            Refusal(
+                record["ord"],
+                False,
+                f"delisted_on ({record['delisted_on']}) would be before listed_on ({record['listed_on']})",
+            )
+            for record in contradictions
+        ),
+        *(
+            Refusal(
+                record["ord"],
+                False,
+                f"symbol {record['symbol']} at venue {record['venue'] or '(none)'} belongs to "
+                + (public_id(record["holder"]) if record["holder"] else "another row of this import"),
+            )
+            for record in conflicts
+        ),
     ]
 
 
@@ -148,6 +168,8 @@ def _record(item: StagedListing) -> tuple[object, ...]:
     document = {name: value for name, value in asdict(listing).items() if value is not None}
     attributes = document.pop("attributes")
     document |= document.pop("identifiers")
+    if not listing.aliases:
+        del document["aliases"]
     return (
         item.ord,
         item.source,

@@ -92,11 +92,9 @@ class Snapshot:
         assert record is not None  # noqa: S101 - a query without a table yields a row
         return Position(record["watermark"], record["cluster"], record["changed"])
 
-    async def count(self, since: int | None) -> int:
-        """How many rows `rows(since)` will yield."""
-        if since is None:
-            return int(await self._connection.fetchval(SQL["count_everything"]))
-        return int(await self._connection.fetchval(SQL["count_changed_since"], since))
+    async def count(self) -> int:
+        """How many instruments there are."""
+        return int(await self._connection.fetchval(SQL["count_everything"]))
 
     async def rows(self, since: int | None, batch: int) -> AsyncIterator[Sequence[Row]]:
         """Everything, or what changed at or after the watermark `since`, in batches."""

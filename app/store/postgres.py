@@ -27,9 +27,6 @@ _CONNECTION_ERRORS: Final = (
     asyncpg.CrashShutdownError,
     asyncpg.TooManyConnectionsError,
     asyncpg.QueryCanceledError,
-    asyncpg.InvalidAuthorizationSpecificationError,
-    asyncpg.InvalidCatalogNameError,
-    asyncpg.UndefinedTableError,
 )
 
 
@@ -46,10 +43,20 @@ def postgres_errors() -> Iterator[None]:
         raise PostgresUnavailable(f"Postgres does not answer: {error or type(error).__name__}") from error
 
 
+@contextmanager
+def _connecting() -> Iterator[None]:
+    """As `postgres_errors`, where any refusal of the server means that it cannot be used."""
+    try:
+        with postgres_errors():
+            yield
+    except asyncpg.PostgresError as error:
+        raise PostgresUnavailable(f"Postgres refuses the connection: {error}") from error
+
+
 @asynccontextmanager
 async def open_connection(url: str, *, statement_timeout_s: float | None = None) -> AsyncIterator[Connection]:
     """One connection of one's own. Raises PostgresUnavailable."""
-    with postgres_errors():
+    with _connecting():
         connection: Connection = await asyncpg.connect(
             url, timeout=CONNECT_TIMEOUT_S, command_timeout=statement_timeout_s
         )
@@ -85,9 +92,13 @@ class Postgres:
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Connection]:
         """A pooled connection; inside, the driver's errors become PostgresUnavailable."""
-        with postgres_errors():
-            async with self._pool.acquire(timeout=CONNECT_TIMEOUT_S) as connection:
+        with _connecting():
+            connection = await self._pool.acquire(timeout=CONNECT_TIMEOUT_S)
+        try:
+            with postgres_errors():
                 yield connection
+        finally:
+            await self._pool.release(connection)
 
     @property
     def connections_in_use(self) -> int:

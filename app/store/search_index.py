@@ -101,12 +101,8 @@ class SearchIndex:
         if offset == 0:
             return await self._page(Cursor(generation, 0, None, 0, _UNKNOWN), plan, limit, timeout_ms)
         # Only their sizes tell which tier the offset falls into.
-        sizes = [
-            reply.total
-            for reply in await self._ask(
-                generation, plan, [_Slice(tier, None, 0, 0) for tier in range(len(plan.tiers))], timeout_ms
-            )
-        ]
+        whole = [_Slice(tier, None, 0, 0) for tier in range(len(plan.tiers))]
+        sizes = [reply.total for reply in await self._ask(generation, plan, whole, timeout_ms)]
         tier, skip = 0, offset
         while tier < len(sizes) - 1 and skip >= sizes[tier]:
             skip -= sizes[tier]
@@ -115,11 +111,10 @@ class SearchIndex:
 
     async def _page(self, start: Cursor, plan: Plan, limit: int, timeout_ms: int) -> Page:
         """The hits from `start` on, through as many tiers as it takes."""
-        slices = [
-            _Slice(start.tier, start.after, start.skip, limit),
-            *(_Slice(tier, None, 0, limit) for tier in range(start.tier + 1, len(plan.tiers))),
-        ]
-        replies = await self._ask(start.generation, plan, slices, timeout_ms)
+        slices = [_Slice(tier, None, 0, limit) for tier in range(start.tier, len(plan.tiers))]
+        if slices:
+            slices[0] = replace(slices[0], after=start.after, skip=start.skip)
+        replies = await self._ask(start.generation, plan, slices, timeout_ms) if slices else []
         hits: list[bytes] = []
         end = start
         for slice_, reply in zip(slices, replies, strict=True):

@@ -15,6 +15,18 @@ MAX_LINE_BYTES: Final = 65_536
 MAX_HEADER_BYTES: Final = 16_384
 
 
+def _explain(status: int, error: BaseException | None) -> tuple[HTTPStatus, str]:
+    """The status and the detail for a request that no handler saw."""
+    if isinstance(error, LineTooLong):
+        _, limit, _ = error.args
+        if limit == MAX_HEADER_BYTES:
+            return HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, f"a header is longer than {limit} bytes"
+        return HTTPStatus.REQUEST_URI_TOO_LONG, f"the request line is longer than {limit} bytes"
+    if status == HTTPStatus.BAD_REQUEST:
+        return HTTPStatus.BAD_REQUEST, "the request is not valid HTTP/1.1"
+    return HTTPStatus(status), "the request failed"
+
+
 class _ProblemRequestHandler(RequestHandler):
     __slots__ = ()
 
@@ -27,19 +39,7 @@ class _ProblemRequestHandler(RequestHandler):
     ) -> web.StreamResponse:
         super().handle_error(request, status, exc, message)  # logs, and raises if the answer has begun
         request_id = request_id_of(None)
-        if isinstance(exc, LineTooLong):
-            response = problem(
-                HTTPStatus.REQUEST_URI_TOO_LONG,
-                f"the request line or a header is too long; at most {MAX_LINE_BYTES} bytes are read",
-                request_id,
-            )
-        else:
-            detail = (
-                "the request is not valid HTTP/1.1"
-                if status == HTTPStatus.BAD_REQUEST
-                else "the request failed"
-            )
-            response = problem(HTTPStatus(status), detail, request_id)
+        response = problem(*_explain(status, exc), request_id)
         response.headers[REQUEST_ID_HEADER] = request_id
         response.force_close()
         return response

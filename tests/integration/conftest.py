@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import pytest
-from aiohttp import web
-from aiohttp.test_utils import TestClient, TestServer
+from aiohttp import ClientSession, web
 from redis.asyncio import Redis
 
 from app.domain.access import INSTRUMENTS_READ
@@ -19,10 +18,11 @@ from app.main import make_app
 from app.parameters.definitions import Parameters
 from app.settings import Settings
 from app.store.index_state import read_live_state
+from app.web.server import ProblemRunner
 from indexer.runner import RunnerSettings, run
 from indexer.verify import Drift, verify
 
-Client: TypeAlias = TestClient[web.Request, web.Application]
+Client: TypeAlias = ClientSession
 Import: TypeAlias = Callable[..., Awaitable[ImportReport]]
 WaitLevel: TypeAlias = Callable[[], Awaitable[Drift]]
 
@@ -63,7 +63,7 @@ async def indexer(database_url: str, redis_client: Redis) -> AsyncIterator[WaitL
 
     async def level() -> Drift:
         async with asyncio.timeout(WAIT_S):
-            while await read_live_state(redis_client) is None:
+            while await read_live_state(redis_client) is None:  # noqa: ASYNC110 - another process says so
                 await asyncio.sleep(0.02)
         drift = await verify(database_url, redis_client, WAIT_S)
         assert drift.clean, drift
@@ -85,13 +85,20 @@ async def running_api(
         **settings,
     }
     app = make_app(Settings(**values), parameters or Parameters(), died)
-    async with TestClient(TestServer(app)) as client:
-        yield client
+    runner = ProblemRunner(app, shutdown_timeout_s=5)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        host, port = runner.addresses[0]
+        async with ClientSession(f"http://{host}:{port}") as client:
+            yield client
         assert not died.done(), died
+    finally:
+        await runner.cleanup()
 
 
 @pytest.fixture
-async def api(database_url: str, redis_url: str, indexer: WaitLevel) -> AsyncIterator[Client]:  # noqa: ARG001
+async def api(database_url: str, redis_url: str, indexer: WaitLevel) -> AsyncIterator[Client]:
     """The API, open to anonymous readers, with an indexer behind it."""
     async with running_api(database_url, redis_url) as client:
         yield client
@@ -106,5 +113,5 @@ async def get_json(client: Client, path: str, **parameters: Any) -> Any:
 
 async def eventually(check: Callable[[], Awaitable[bool]], timeout_s: float = WAIT_S) -> None:
     async with asyncio.timeout(timeout_s):
-        while not await check():
+        while not await check():  # noqa: ASYNC110 - what is awaited has no event
             await asyncio.sleep(0.02)

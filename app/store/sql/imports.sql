@@ -21,15 +21,18 @@ CREATE TEMP TABLE venues (mic text PRIMARY KEY, country text NOT NULL, weight in
 INSERT INTO venues SELECT * FROM unnest($1::text[], $2::text[], $3::integer[]);
 
 -- name: find_duplicates
--- The same symbol at the same venue again, among the living or from one source: the first row is kept.
+-- The same symbol at the same venue again, among the living or within one source: the first row is kept.
 CREATE TEMP TABLE duplicates ON COMMIT DROP AS
 SELECT ord, kept_ord, asset_class = kept_asset_class AS same_thing, document, attributes
 FROM (
     SELECT ord, asset_class, document, attributes,
-           first_value(ord) OVER same AS kept_ord,
-           first_value(asset_class) OVER same AS kept_asset_class
+           CASE status WHEN 'delisted' THEN first_value(ord) OVER same_key
+                       ELSE first_value(ord) OVER same_symbol END AS kept_ord,
+           CASE status WHEN 'delisted' THEN first_value(asset_class) OVER same_key
+                       ELSE first_value(asset_class) OVER same_symbol END AS kept_asset_class
     FROM staging
-    WINDOW same AS (PARTITION BY venue, symbol ORDER BY status = 'delisted', ord)
+    WINDOW same_key AS (PARTITION BY source, source_key ORDER BY status = 'delisted', ord),
+           same_symbol AS (PARTITION BY venue, symbol, status = 'delisted' ORDER BY ord)
 ) AS rows WHERE ord <> kept_ord;
 
 -- name: fill_gaps_from_duplicates
@@ -60,6 +63,7 @@ WHERE instruments.source = staging.source AND instruments.source_key = staging.s
 UPDATE staging SET instrument_id = instruments.id
 FROM instruments
 WHERE staging.instrument_id IS NULL
+  AND staging.status <> 'delisted'
   AND coalesce(instruments.mic, instruments.exchange, '') = staging.venue
   AND instruments.symbol = staging.symbol
   AND instruments.status <> 'delisted'
@@ -69,6 +73,7 @@ WHERE staging.instrument_id IS NULL
 -- name: merge
 -- The row that each listing becomes. Its own source replaces what it says something about, any other
 -- source only fills gaps, an empty value never erases, and an edited field stays unless overwritten.
+-- A name that is only the symbol, and aliases that are none, are gaps. Who lives again was not delisted.
 -- $1: overwrite edited fields.
 CREATE TEMP TABLE merged ON COMMIT DROP AS
 SELECT staging.ord, instruments.id AS instrument_id,
@@ -77,10 +82,15 @@ SELECT staging.ord, instruments.id AS instrument_id,
            (CASE
                 WHEN instruments.id IS NULL
                     THEN '{"aliases": [], "edited_fields": [], "is_primary": false}'
-                         || staging.document
+                         || jsonb_build_object('name', staging.symbol) || staging.document
                          || jsonb_build_object('source', staging.source, 'source_key', staging.source_key)
+                WHEN owned AND instruments.status = 'delisted' AND staging.status <> 'delisted'
+                    THEN '{"delisted_on": null}' || staging.document
                 WHEN owned THEN staging.document
-                ELSE staging.document - ARRAY(SELECT jsonb_object_keys(jsonb_strip_nulls(to_jsonb(instruments))))
+                ELSE staging.document - ARRAY(
+                    SELECT jsonb_object_keys(jsonb_strip_nulls(to_jsonb(instruments)))
+                    EXCEPT SELECT 'name' WHERE instruments.name = instruments.symbol
+                    EXCEPT SELECT 'aliases' WHERE instruments.aliases = '{}')
             END
             || jsonb_build_object('attributes', CASE
                 WHEN owned THEN coalesce(instruments.attributes, '{}') || staging.attributes
@@ -111,6 +121,11 @@ DELETE FROM merged USING ranked
 WHERE merged.ord = ranked.ord AND ranked.place > 1
 RETURNING ranked.ord, ranked.symbol, ranked.venue, ranked.holder;
 
+-- name: remove_contradictions
+-- Dates that are right in each source, and not together.
+DELETE FROM merged WHERE (row).delisted_on < (row).listed_on
+RETURNING ord, (row).listed_on AS listed_on, (row).delisted_on AS delisted_on;
+
 -- name: find_primaries
 -- One primary listing per share class FIGI, or per ISIN where no share class is known: a living one, on
 -- a venue in the issuer's home country (an ISIN begins with it), of the heaviest venue and size class.
@@ -118,11 +133,12 @@ RETURNING ranked.ord, ranked.symbol, ranked.venue, ranked.holder;
 -- main United States venue unless it is a depositary receipt.
 CREATE TEMP TABLE primaries ON COMMIT DROP AS
 WITH listing AS (
-    SELECT ord, instrument_id, (row).symbol, (row).name, (row).status, (row).mic, (row).country, (row).isin,
-           (row).share_class_figi, (row).attributes ->> 'size_class' AS size_class
+    SELECT ord, instrument_id, (row).symbol, (row).name, (row).status, (row).mic, (row).exchange,
+           (row).country, (row).isin, (row).share_class_figi, (row).attributes ->> 'size_class' AS size_class
     FROM merged
     UNION ALL
-    SELECT NULL, id, symbol, name, status, mic, country, isin, share_class_figi, attributes ->> 'size_class'
+    SELECT NULL, id, symbol, name, status, mic, exchange, country, isin, share_class_figi,
+           attributes ->> 'size_class'
     FROM instruments
     WHERE NOT EXISTS (SELECT FROM merged WHERE merged.instrument_id = instruments.id)
 ), share_class AS (
@@ -144,7 +160,7 @@ SELECT ord, instrument_id,
            PARTITION BY issue
            ORDER BY status = 'delisted', coalesce(home, false) DESC, weight DESC,
                     array_position('{mega,large,mid,small,micro,nano}', size_class),
-                    length(symbol), symbol, mic
+                    length(symbol), symbol, mic, exchange, instrument_id, ord
        ) = 1 AS is_primary
 FROM placed WHERE issue IS NOT NULL
 UNION ALL
@@ -194,10 +210,13 @@ WHERE primaries.ord IS NULL AND primaries.instrument_id = instruments.id
 
 -- name: delist_missing
 -- What a source no longer names. $1: the sources of this run.
-UPDATE instruments SET status = 'delisted', delisted_on = greatest(current_date, listed_on)
+UPDATE instruments
+SET status = 'delisted',
+    delisted_on = CASE WHEN 'delisted_on' = ANY (edited_fields) THEN delisted_on
+                       ELSE greatest(current_date, listed_on) END
 WHERE source = ANY ($1::text[]) AND status <> 'delisted'
   AND NOT 'status' = ANY (edited_fields)
-  AND NOT EXISTS (SELECT FROM merged WHERE merged.instrument_id = instruments.id);
+  AND NOT EXISTS (SELECT FROM staging WHERE staging.instrument_id = instruments.id);
 
 -- name: set_actor
 SELECT set_config('registry.actor', $1, true);

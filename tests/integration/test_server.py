@@ -1,0 +1,113 @@
+"""What the HTTP parser refuses, and how the server ends."""
+
+import asyncio
+import os
+import signal
+import sys
+from pathlib import Path
+
+import orjson
+import pytest
+from redis.asyncio import Redis
+
+from app.embedded.children import free_port
+from tests.conftest import url_of
+from tests.integration.conftest import Client, eventually
+
+MALFORMED = {
+    "no HTTP at all": (b"hello\r\n\r\n", 400),
+    "invalid UTF-8 in the path": (b"GET /v1/instruments/\xff\xfe HTTP/1.1\r\nHost: x\r\n\r\n", 400),
+    "invalid UTF-8 in the query": (b"GET /v1/instruments/search?q=\xff HTTP/1.1\r\nHost: x\r\n\r\n", 400),
+    "a request line without end": (b"GET /" + b"a" * 70_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n", 414),
+    "a header without end": (b"GET / HTTP/1.1\r\nX-Big: " + b"a" * 20_000 + b"\r\n\r\n", 431),
+    "a bad content length": (b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: -5\r\n\r\n", 400),
+    "a control character in a header": (b"GET / HTTP/1.1\r\nHost: x\r\nX-A: a\x00b\r\n\r\n", 400),
+}
+
+
+@pytest.mark.parametrize("case", MALFORMED)
+async def test_malformed_requests_are_problems(api: Client, case: str) -> None:
+    request, status = MALFORMED[case]
+    base = api._base_url
+    assert base is not None and base.host and base.port
+    reader, writer = await asyncio.open_connection(base.host, base.port)
+    try:
+        writer.write(request)
+        async with asyncio.timeout(5):
+            head = await reader.readuntil(b"\r\n\r\n")
+            fields = dict(line.split(b": ", 1) for line in head.split(b"\r\n")[1:-2])
+            body = orjson.loads(await reader.readexactly(int(fields[b"Content-Length"])))
+    finally:
+        writer.close()
+        await writer.wait_closed()
+    assert int(head.split()[1]) == status == body["status"], body
+    assert fields[b"Content-Type"].startswith(b"application/problem+json")
+    assert fields[b"X-Request-ID"].decode() == body["instance"]
+
+
+async def start_serve(database_url: str, redis_url: str, port: int) -> asyncio.subprocess.Process:
+    environment = {
+        **os.environ,
+        "REGISTRY_DATABASE_URL": database_url,
+        "REGISTRY_REDIS_URL": redis_url,
+        "REGISTRY_PORT": str(port),
+        "REGISTRY_SHUTDOWN_GRACE_S": "5",
+    }
+    return await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "app.cli", "serve", env=environment, stderr=asyncio.subprocess.PIPE
+    )
+
+
+async def answers(port: int) -> bool:
+    try:
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+    except OSError:
+        return False
+    writer.close()
+    return True
+
+
+async def test_serve_answers_what_is_under_way_before_it_ends(database_url: str, redis_url: str) -> None:
+    """SIGTERM while Redis is held up: the request that waits for it is answered, then the process ends."""
+    port = free_port()
+    process = await start_serve(database_url, redis_url, port)
+    client = Redis.from_url(redis_url)
+    try:
+        await eventually(lambda: answers(port))
+        await client.client_pause(1000)
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"GET /health/ready HTTP/1.1\r\nHost: x\r\n\r\n")
+        await asyncio.sleep(0.2)
+        process.send_signal(signal.SIGTERM)
+        async with asyncio.timeout(10):
+            status_line = await reader.readline()
+            assert status_line.startswith(b"HTTP/1.1 503"), "nothing is indexed, but it was answered"
+            assert await process.wait() == 0
+        writer.close()
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.communicate()
+        await client.aclose()
+
+
+async def test_serve_refuses_a_taken_port_in_one_line(api: Client, database_url: str, redis_url: str) -> None:
+    base = api._base_url
+    assert base is not None and base.port
+    process = await start_serve(database_url, redis_url, base.port)
+    _, stderr = await asyncio.wait_for(process.communicate(), 20)
+    assert process.returncode == 1
+    errors = [line for line in stderr.decode().splitlines() if line.startswith("error:")]
+    assert len(errors) == 1 and str(base.port) in errors[0]
+    assert "Traceback" not in stderr.decode()
+
+
+async def test_serve_starts_without_postgres(redis_url: str, tmp_path: Path) -> None:
+    port = free_port()
+    process = await start_serve(url_of("no_such_database"), redis_url, port)
+    try:
+        await eventually(lambda: answers(port))
+    finally:
+        process.terminate()
+        await process.communicate()
+    assert process.returncode == 0

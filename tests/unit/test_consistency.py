@@ -1,0 +1,71 @@
+"""What is said in two places is the same in both: errors and statuses, code and documentation."""
+
+import re
+from pathlib import Path
+
+import pytest
+from prometheus_client import REGISTRY
+
+from app import metrics
+from app.domain import errors
+from app.domain.access import SCOPES
+from app.domain.errors import FieldError, InvalidInput, RegistryError
+from app.environment import EnvironmentModel, variable_name
+from app.parameters.definitions import Parameters
+from app.settings import Settings
+from app.web.problems import CONTENT_TYPE, problem_of
+from app.web.routes import ENDPOINTS
+
+ROOT = Path(__file__).parents[2]
+
+
+def all_errors(kind: type[RegistryError] = RegistryError) -> list[type[RegistryError]]:
+    return [found for sub in kind.__subclasses__() for found in (sub, *all_errors(sub))]
+
+
+@pytest.mark.parametrize("kind", [e for e in all_errors() if e.__module__ == errors.__name__])
+def test_every_error_has_a_status(kind: type[RegistryError]) -> None:
+    error = InvalidInput(FieldError("q", "is bad")) if kind is InvalidInput else kind("why")
+    response = problem_of(error, "id")
+    assert 400 <= response.status < 600 and response.status != 500
+    assert response.content_type == CONTENT_TYPE
+    assert (response.status == 503) == ("Retry-After" in response.headers)
+
+
+def test_the_error_tree_is_drawn_in_full() -> None:
+    drawing = errors.__doc__ or ""
+    assert all(kind.__name__ in drawing for kind in all_errors() if kind.__module__ == errors.__name__)
+
+
+def test_every_route_declares_a_known_scope_or_is_meant_to_be_open() -> None:
+    open_routes = {endpoint.name for endpoint in ENDPOINTS if endpoint.scope is None}
+    assert open_routes == {"live", "ready", "metrics", "root"}
+    assert all(endpoint.scope in SCOPES for endpoint in ENDPOINTS if endpoint.scope)
+    assert len({endpoint.name for endpoint in ENDPOINTS}) == len(ENDPOINTS)
+
+
+def test_every_metric_is_documented_and_nothing_else() -> None:
+    page = (ROOT / "docs/metrics.md").read_text()
+    documented = set(re.findall(r"^\| `(registry_\w+)`", page, re.MULTILINE))
+    exported = {
+        metric.name + ("_total" if metric.type == "counter" else "")
+        for metric in REGISTRY.collect()
+        if metric.name.startswith("registry_")
+    }
+    assert metrics.HTTP_REQUEST_SECONDS is not None
+    assert documented == exported
+
+
+@pytest.mark.parametrize("model", [Settings, Parameters])
+def test_every_setting_is_in_the_readme_with_its_default(model: type[EnvironmentModel]) -> None:
+    readme = (ROOT / "README.md").read_text()
+    for name, field in model.model_fields.items():
+        line = next((row for row in readme.splitlines() if f"`{variable_name(model, name)}`" in row), None)
+        assert line is not None, variable_name(model, name)
+        if isinstance(field.default, int | float) and not isinstance(field.default, bool):
+            assert f"{field.default:g}" in line.replace(",", "") or f"{field.default}" in line, line
+
+
+def test_the_readme_names_every_route() -> None:
+    readme = (ROOT / "README.md").read_text()
+    assert all(endpoint.path in readme for endpoint in ENDPOINTS if endpoint.name != "root")
