@@ -26,9 +26,6 @@ from app.parameters.definitions import Parameters
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="processes are found in /proc")
 
-shared_demo = pytest.mark.xdist_group("shared-demo")
-"""Keeps the tests that share one running demo in one worker process."""
-
 START_TIMEOUT_S: Final = 90.0
 STOP_TIMEOUT_S: Final = 40.0
 COMMAND_TIMEOUT_S: Final = 60.0
@@ -246,15 +243,7 @@ def indexer_command(demo: Demo, *arguments: str) -> "subprocess.CompletedProcess
     )
 
 
-@pytest.fixture(scope="module")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
-    """One demo with the sample for the tests that only look at it."""
-    with running_demo(tmp_path_factory.mktemp("shared") / "data") as running:
-        yield running
-
-
-@shared_demo
-def test_it_prints_where_it_is_and_commands_that_work(demo: Demo) -> None:
+def it_prints_where_it_is_and_commands_that_work(demo: Demo) -> None:
     connection = demo.connection()
     assert connection["api_url"] == f"http://127.0.0.1:{demo.port}"
     assert f"The API answers at {connection['api_url']}\n" in demo.output
@@ -269,8 +258,7 @@ def test_it_prints_where_it_is_and_commands_that_work(demo: Demo) -> None:
         assert answer.get("hits") or answer.get("suggestions"), url
 
 
-@shared_demo
-def test_connection_json_is_complete_and_private(demo: Demo) -> None:
+def connection_json_is_complete_and_private(demo: Demo) -> None:
     assert set(demo.connection()) == {"api_url", "api_key", "database_url", "redis_url"}
     assert demo.connection()["database_url"].startswith("postgresql://")
     assert demo.connection()["redis_url"].startswith("redis://")
@@ -283,14 +271,12 @@ def test_connection_json_is_complete_and_private(demo: Demo) -> None:
             assert password not in text, f"{name} holds a secret that others may read"
 
 
-@shared_demo
-def test_anybody_may_search_the_sample(demo: Demo) -> None:
+def anybody_may_search_the_sample(demo: Demo) -> None:
     hits = get_json(demo, "/v1/instruments/search?q=apple")["hits"]
     assert hits[0]["symbol"] == "AAPL"
 
 
-@shared_demo
-def test_the_key_works_in_both_headers_and_another_does_not(demo: Demo) -> None:
+def the_key_works_in_both_headers_and_another_does_not(demo: Demo) -> None:
     key = demo.connection()["api_key"]
     path = "/v1/instruments/search?q=apple&limit=1"
     assert get_json(demo, path, Authorization=f"Bearer {key}")["hits"]
@@ -300,15 +286,13 @@ def test_the_key_works_in_both_headers_and_another_does_not(demo: Demo) -> None:
         assert get(demo, path, X_API_Key=wrong)[0] == 401
 
 
-@shared_demo
-def test_metrics_are_open(demo: Demo) -> None:
+def metrics_are_open(demo: Demo) -> None:
     status, body = get(demo, "/metrics")
     assert status == 200
     assert b"# HELP " in body
 
 
-@shared_demo
-def test_everything_listens_on_the_loopback_address_alone(demo: Demo) -> None:
+def everything_listens_on_the_loopback_address_alone(demo: Demo) -> None:
     connection = demo.connection()
     ports = [urlsplit(connection[name]).port for name in ("api_url", "database_url", "redis_url")]
     for port in ports:
@@ -321,8 +305,7 @@ def test_everything_listens_on_the_loopback_address_alone(demo: Demo) -> None:
                 pass
 
 
-@shared_demo
-def test_a_second_demo_on_the_same_folder_is_refused(demo: Demo) -> None:
+def a_second_demo_on_the_same_folder_is_refused(demo: Demo) -> None:
     with started_demo_beside(demo) as second:
         line = refused_line(second)
     assert str(demo.folder) in line and "--data-dir" in line
@@ -351,16 +334,15 @@ def started_demo_beside(demo: Demo) -> Iterator[Demo]:
         process.wait(END_TIMEOUT_S)
 
 
-@shared_demo
-def test_a_second_demo_on_the_same_port_is_refused(demo: Demo, tmp_path: Path) -> None:
-    with started_demo(tmp_path / "other" / "data", port=demo.port) as second:
+def a_second_demo_on_the_same_port_is_refused(demo: Demo) -> None:
+    other = demo.folder.parent / "other" / "data"
+    with started_demo(other, port=demo.port) as second:
         line = refused_line(second)
     assert str(demo.port) in line and "--port" in line
     assert get(demo, "/health/live")[0] == 200
 
 
-@shared_demo
-def test_the_indexers_commands_work_with_its_urls(demo: Demo) -> None:
+def the_indexers_commands_work_with_its_urls(demo: Demo) -> None:
     before = get_json(demo, "/health/ready")["index_generation"]
     for command, said in (
         ("verify", "No drift."),
@@ -374,6 +356,27 @@ def test_the_indexers_commands_work_with_its_urls(demo: Demo) -> None:
     assert f"Live generation {before + 1}: " in finished.stdout
     assert "Leader: none" not in finished.stdout
     assert get_json(demo, "/v1/instruments/search?q=apple")["hits"][0]["symbol"] == "AAPL"
+
+
+CHECKS: Final[tuple[Callable[[Demo], None], ...]] = (
+    it_prints_where_it_is_and_commands_that_work,
+    connection_json_is_complete_and_private,
+    anybody_may_search_the_sample,
+    the_key_works_in_both_headers_and_another_does_not,
+    metrics_are_open,
+    everything_listens_on_the_loopback_address_alone,
+    a_second_demo_on_the_same_folder_is_refused,
+    a_second_demo_on_the_same_port_is_refused,
+    the_indexers_commands_work_with_its_urls,
+)
+
+
+def test_a_running_demo(tmp_path: Path, subtests: pytest.Subtests) -> None:
+    """Everything that only looks at a demo looks at this one: each start costs seconds."""
+    with running_demo(tmp_path / "demo" / "data") as demo:
+        for check in CHECKS:
+            with subtests.test(check.__name__):
+                check(demo)
 
 
 def test_a_restart_keeps_data_key_and_index(tmp_path: Path) -> None:
