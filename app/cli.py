@@ -28,7 +28,7 @@ from app.settings import Settings
 from app.store import migrate as migrations
 from app.store.api_keys import add_key, read_all_keys, revoke_key
 from app.store.imports import instruments_exist
-from app.terminal import messages, output, print_table, reading_progress
+from app.terminal import fail, messages, output, print_table, reading_progress
 
 cli = typer.Typer(
     no_args_is_help=True,
@@ -42,6 +42,7 @@ cli.add_typer(keys, name="keys")
 PathArgument = Annotated[
     list[Path], typer.Argument(help="Files or folders; plain, .gz, .bz2 or .xz.", show_default=False)
 ]
+_ENDING_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _REJECTS_FILE: Final = "import-rejects.csv"
 _DEMO_COMMANDS: Final = (
     "curl '{url}/v1/instruments/search?q=apple&limit=3'",
@@ -56,11 +57,6 @@ def main() -> None:
         cli()
     except (RegistryError, SettingsError, EmbeddedError, ImportFailed, OSError) as error:
         fail(str(error))
-
-
-def fail(message: str) -> NoReturn:
-    messages.print(f"[red]error:[/red] {' '.join(message.split())}", markup=True)
-    sys.exit(1)
 
 
 @cli.command()
@@ -88,8 +84,8 @@ def demo(
     settings = Settings.from_environment(port=port, data_dir=data_dir)
     Parameters.from_environment()  # a bad value stops the start here, not in a child's log
     files = find_files(import_ or [])
-    # SIGTERM ends the demo as Ctrl-C does.
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    for name in _ENDING_SIGNALS:
+        signal.signal(name, _end_once)
     try:
         with Demo(settings) as parts:
             messages.print("Starting Postgres and Redis Stack ...")
@@ -111,11 +107,18 @@ def demo(
         messages.print("Stopped; the data is kept.")
 
 
+def _end_once(*_: object) -> None:
+    """End by the first signal, undisturbed by the next: make passes Ctrl-C on a second time."""
+    for name in _ENDING_SIGNALS:
+        signal.signal(name, signal.SIG_IGN)
+    raise KeyboardInterrupt
+
+
 def _print_welcome(connection: Connection) -> None:
     output.print(f"\nThe API answers at {connection.api_url}")
-    output.print(f"Demo key, with every scope: {connection.api_key}\n\nTry:", markup=False)
+    output.print(f"Demo key, with every scope: {connection.api_key}\n\nTry:")
     for command in _DEMO_COMMANDS:
-        output.print("  " + command.format(url=connection.api_url, key=connection.api_key), markup=False)
+        output.print("  " + command.format(url=connection.api_url, key=connection.api_key))
     output.print("\nCtrl-C stops everything and keeps the data.")
 
 
@@ -230,7 +233,8 @@ def create_key(
     owner: Annotated[str, typer.Option(help="Who the key is for.")],
     scope: Annotated[list[str], typer.Option(help=f"What it may do; repeatable: {', '.join(SCOPES)}.")],
     expires_in_days: Annotated[
-        float | None, typer.Option(min=0.001, help="Days until it expires [never].", show_default=False)
+        float | None,
+        typer.Option(min=0.001, max=36_500, help="Days until it expires [never].", show_default=False),
     ] = None,
 ) -> None:
     """Create an API key; its secret is shown once.
@@ -252,8 +256,8 @@ def create_key(
             expires_at=expires_at,
         )
     )
-    messages.print(f"Key {key_id} for {owner.strip()}. This is the only time that it is shown:", markup=False)
-    output.print(key, markup=False)
+    messages.print(f"Key {key_id} for {owner.strip()}. This is the only time that it is shown:")
+    output.print(key)
 
 
 @keys.command("list")
@@ -278,7 +282,9 @@ def list_keys() -> None:
 
 @keys.command("revoke")
 def revoke(
-    key_id: Annotated[int, typer.Argument(metavar="ID", help="The key's id, as `keys list` shows it.")],
+    key_id: Annotated[
+        int, typer.Argument(min=1, max=2**63 - 1, metavar="ID", help="The key's id, as `keys list` shows it.")
+    ],
 ) -> None:
     """Revoke an API key; every process refuses it within seconds.
 

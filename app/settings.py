@@ -31,12 +31,20 @@ def _redis_url(url: SecretStr) -> SecretStr:
 
 def _with_scheme(url: SecretStr, schemes: tuple[str, ...], example: str) -> SecretStr:
     try:
-        scheme = urlsplit(url.get_secret_value()).scheme
-    except ValueError as error:
-        raise ValueError(f"is not a URL ({error}); write it like {example}") from error
-    if scheme not in schemes:
+        parts = urlsplit(url.get_secret_value())
+        known = parts.scheme in schemes and parts.port != 0
+    except ValueError:  # its text may quote the URL, and so a password
+        known = False
+    if not known:
         raise ValueError(f"must be a URL like {example}")
     return url
+
+
+def _visible(key: SecretStr) -> SecretStr:
+    text = key.get_secret_value()
+    if not (text and text.isascii() and text.isprintable() and " " not in text):
+        raise ValueError("must be visible ASCII characters without spaces, for it is sent in a header")
+    return key
 
 
 Port = Annotated[int, Field(ge=1, le=65535)]
@@ -52,7 +60,7 @@ class Settings(EnvironmentModel):
     host: str = "127.0.0.1"
     port: Port = 8080
     data_dir: Path = Path(".data")
-    demo_key: SecretStr | None = None
+    demo_key: Annotated[SecretStr, AfterValidator(_visible)] | None = None
     anonymous_scopes: Annotated[
         tuple[str, ...], NoDecode, BeforeValidator(_split), AfterValidator(_known_scopes)
     ] = ()

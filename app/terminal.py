@@ -1,9 +1,11 @@
 """What the commands show to people: progress bars on standard error, results on standard output."""
 
 import os
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NoReturn
 
 from rich.console import Console
 from rich.progress import (
@@ -16,8 +18,15 @@ from rich.progress import (
 )
 from rich.table import Table
 
-output = Console(highlight=False, soft_wrap=True)
-messages = Console(stderr=True, highlight=False, soft_wrap=True)
+output = Console(highlight=False, markup=False, soft_wrap=True)
+messages = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
+
+
+def fail(message: str) -> NoReturn:
+    """Say in one line what went wrong, and end with status 1."""
+    messages.print("error:", style="red", end=" ")
+    messages.print(" ".join(message.split()))
+    sys.exit(1)
 
 
 @contextmanager

@@ -33,8 +33,8 @@ from app.store.index_state import read_live_state
 from app.store.index_writer import index_info
 from app.store.lease import current_holder
 from app.store.postgres import open_connection
-from app.store.redis import open_redis
-from app.terminal import messages, output, print_table
+from app.store.redis import open_redis, prepare_engine
+from app.terminal import fail, messages, output, print_table
 from indexer.health import health_server
 from indexer.runner import RunnerSettings, run
 from indexer.verify import verify
@@ -58,8 +58,7 @@ def main() -> None:
     try:
         cli(prog_name="instrument-registry indexer")
     except (RegistryError, SettingsError, OSError) as error:
-        messages.print(f"[red]error:[/red] {error}")
-        sys.exit(1)
+        fail(str(error))
 
 
 @cli.command("run")
@@ -152,6 +151,7 @@ async def _request(kind: JobKind, *, watch: bool) -> None:
     database_url, redis_url = _urls(settings)
     configure_logs("warning", "text")
     async with open_connection(database_url) as connection, _redis(redis_url) as client:
+        await prepare_engine(client)  # a Redis that is away is told now, not waited for
         jobs = IndexJobs(connection)
         job_id, created = await jobs.request(kind, getpass.getuser())
         if not created:

@@ -31,8 +31,8 @@ class Progress:
     done: int = 0
     total: int | None = None
 
-    def enter(self, phase: str, total: int | None = None) -> None:
-        self.phase, self.done, self.total = phase, 0, total
+    def enter(self, phase: str, total: int | None = None, done: int = 0) -> None:
+        self.phase, self.done, self.total = phase, done, total
 
     def advance(self, done: int) -> None:
         self.done = done
@@ -40,8 +40,8 @@ class Progress:
 
 async def rebuild(
     database_url: str, client: Redis, writer: IndexWriter, jobs: IndexJobs, progress: Progress
-) -> int:
-    """Build and swap to a new generation; its number.
+) -> tuple[int, int]:
+    """Build and swap to a new generation; its number and how many documents it holds.
 
     Raises RebuildFailed, LeaseLost, PostgresUnavailable or RedisUnavailable; the live generation is
     untouched then.
@@ -61,7 +61,7 @@ async def rebuild(
         await jobs.record_state(generation, "failed")
         raise
     await jobs.record_live(generation, documents)
-    return generation
+    return generation, documents
 
 
 async def remove_stale(writer: IndexWriter, jobs: IndexJobs, live: int) -> list[int]:

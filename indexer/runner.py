@@ -195,10 +195,13 @@ class _Leader:
 
         async def build() -> None:
             with metrics.REBUILD_SECONDS.time():
-                generation = await rebuild(database_url, self._client, self._writer, jobs, progress)
-            progress.enter("pruning")
+                generation, documents = await rebuild(
+                    database_url, self._client, self._writer, jobs, progress
+                )
             log.info("generation live", generation=generation)
+            progress.enter("pruning")
             await remove_stale(self._writer, jobs, generation)
+            progress.enter("done", documents, documents)
 
         async def keep_live_fresh() -> None:
             while True:
@@ -207,4 +210,4 @@ class _Leader:
                 await self._refresh()
 
         await _until_first(build(), report(), keep_live_fresh())
-        await jobs.report(job_id, "done", progress.done, progress.total)
+        await jobs.report(job_id, progress.phase, progress.done, progress.total)

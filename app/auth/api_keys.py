@@ -10,7 +10,6 @@ from typing import Final
 
 PREFIX: Final = "ir_"
 _SECRET_BYTES: Final = 32
-MIN_CHOSEN_LENGTH: Final = 16
 
 
 def new_key() -> str:

@@ -116,9 +116,10 @@ def start_on_free_port(
         child = start(port)
         try:
             child.wait_until(lambda port=port: ready(port), timeout_s)  # type: ignore[misc]
-        except EmbeddedError:
+        except BaseException as error:
             child.stop()
-            if attempts_left == 0 or "in use" not in child.log_tail():
+            taken = isinstance(error, EmbeddedError) and "in use" in child.log_tail()
+            if attempts_left == 0 or not taken:
                 raise
         else:
             return child, port

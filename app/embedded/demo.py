@@ -10,7 +10,6 @@ import fcntl
 import json
 import os
 import secrets
-import signal
 import socket
 import sys
 import time
@@ -32,10 +31,12 @@ from app.embedded.redis import start_redis
 from app.settings import Settings
 from app.store import migrate
 from app.store.api_keys import set_only_key
+from app.store.redis import open_redis, prepare_engine
 
 HOST: Final = "127.0.0.1"
 _OWNER: Final = "demo"
 _READY_TIMEOUT_S: Final = 300.0
+_REDIS_TIMEOUT_S: Final = 10.0
 _POLL_S: Final = 0.2
 
 
@@ -64,6 +65,7 @@ class Demo:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._folder = settings.data_dir.absolute()
+        self._connection_file = self._folder / "connection.json"
         self._children: list[Child] = []
         self._cleanup = contextlib.ExitStack()
 
@@ -73,6 +75,7 @@ class Demo:
             cleanup.enter_context(_locked(self._folder))
             _check_port(self._settings.port)
             cleanup.callback(self._stop)
+            self._connection_file.unlink(missing_ok=True)  # of a demo that was killed
             self._cleanup = cleanup.pop_all()
         return self
 
@@ -97,6 +100,7 @@ class Demo:
             redis_url = redis.url()
         else:
             redis_url = self._settings.redis_url.get_secret_value()
+        asyncio.run(_check_redis(redis_url))
         asyncio.run(migrate.upgrade(database_url))
         demo_key = self._settings.demo_key
         key = demo_key.get_secret_value() if demo_key is not None else known.api_key
@@ -120,7 +124,7 @@ class Demo:
             child = start_child(name, command, self._folder / f"{name}.log", environment=environment)
             self._children.append(child)
         self._wait_until(lambda: _answers(f"{connection.api_url}/health/ready"))
-        _write_private(self._folder / "connection.json", json.dumps(asdict(connection), indent=2) + "\n")
+        _write_private(self._connection_file, json.dumps(asdict(connection), indent=2) + "\n")
 
     def wait(self) -> None:
         """Wait until a part ends, which none should. Raises EmbeddedError naming it."""
@@ -144,10 +148,8 @@ class Demo:
                 raise EmbeddedError(f"{child.name} ended, so everything was stopped: {child.log_tail()}")
 
     def _stop(self) -> None:
-        """Stop the API first, the databases last, undisturbed by a second Ctrl-C."""
-        for name in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(name, signal.SIG_IGN)
-        (self._folder / "connection.json").unlink(missing_ok=True)
+        """Stop the API first, the databases last."""
+        self._connection_file.unlink(missing_ok=True)
         while self._children:
             self._children.pop().stop()
 
@@ -188,7 +190,12 @@ def _read_secrets(folder: Path) -> _Secrets:
     if not path.exists():
         made = _Secrets(secrets.token_urlsafe(24), secrets.token_urlsafe(24), new_key())
         _write_private(path, json.dumps(asdict(made), indent=2) + "\n")
-    return _Secrets(**json.loads(path.read_text(encoding="utf-8")))
+    try:
+        return _Secrets(**json.loads(path.read_text(encoding="utf-8")))
+    except (ValueError, TypeError) as error:
+        raise EmbeddedError(
+            f"{path} is damaged, and with it the passwords of the servers; restore it, or remove {folder}"
+        ) from error
 
 
 def _write_private(path: Path, text: str) -> None:
@@ -209,6 +216,15 @@ async def _create_database(postgres: EmbeddedPostgres) -> None:
             await connection.execute(f"CREATE DATABASE {DATABASE}")
     finally:
         await connection.close()
+
+
+async def _check_redis(url: str) -> None:
+    """Raises RedisUnavailable."""
+    client = open_redis(url, pool_size=1, timeout_s=_REDIS_TIMEOUT_S)
+    try:
+        await prepare_engine(client)
+    finally:
+        await client.aclose()
 
 
 def _answers(url: str) -> bool:

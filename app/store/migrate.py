@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
 from app.domain.errors import PostgresUnavailable
+from app.store.postgres import open_connection
 
 _LOCK: Final = 7_236_451_908_113
 """Key of the advisory lock that two simultaneous migrations meet at; any fixed number does."""
@@ -29,6 +30,8 @@ async def downgrade(url: str, revision: str) -> None:
 
 
 async def _migrate(url: str, run: Callable[[Config], None]) -> None:
+    async with open_connection(url):
+        pass  # a server that cannot be used is told as everywhere else
     # asyncpg reads the URL itself, so that it means here what it means everywhere else.
     engine = create_async_engine(
         "postgresql+asyncpg://", async_creator=lambda: asyncpg.connect(url), poolclass=NullPool
@@ -40,7 +43,7 @@ async def _migrate(url: str, run: Callable[[Config], None]) -> None:
     except (TimeoutError, OSError) as error:
         raise PostgresUnavailable(f"Postgres does not answer: {error}") from error
     except SQLAlchemyError as error:
-        raise PostgresUnavailable(f"the migration failed: {error}") from error
+        raise PostgresUnavailable(f"the migration failed: {getattr(error, 'orig', error)}") from error
     finally:
         await engine.dispose()
 

@@ -442,7 +442,7 @@ def test_killing_the_demo_leaves_no_orphan_and_a_usable_folder(tmp_path: Path) -
         assert get_json(again, "/health/ready")["status"] == "ready"
 
 
-@pytest.mark.parametrize("part_of_command", ["bin/initdb", "bin/postgres", "bin/redis-server"])
+@pytest.mark.parametrize("part_of_command", ["bin/initdb", "bin/postgres -D", "bin/redis-server"])
 def test_ctrl_c_while_it_starts_ends_everything(part_of_command: str, tmp_path: Path) -> None:
     with started_demo(tmp_path / "demo" / "data", "--no-sample") as demo:
 

@@ -50,10 +50,10 @@ class Finished:
 Run: TypeAlias = Callable[..., Awaitable[Finished]]
 
 
-async def run_command(*arguments: str, folder: Path, **variables: str) -> Finished:
+async def run_command(*arguments: str, folder: Path, module: str = "app.cli", **variables: str) -> Finished:
     """Run `instrument-registry ARGUMENTS` in `folder`, with `variables` and no other settings."""
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "app.cli", *arguments),
+        *(sys.executable, "-m", module, *arguments),
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
@@ -98,7 +98,10 @@ def run(database_url: str, redis_url: str, tmp_path: Path) -> Run:
 
     async def run_here(*arguments: str, **options: str) -> Finished:
         variables = {"REGISTRY_DATABASE_URL": database_url, "REGISTRY_REDIS_URL": redis_url, **options}
-        return await run_command(*arguments, folder=tmp_path, **variables)
+        if arguments[0] != "indexer":
+            return await run_command(*arguments, folder=tmp_path, **variables)
+        # What the command replaces itself by, in half the time; the demo's tests go the long way.
+        return await run_command(*arguments[1:], folder=tmp_path, module="indexer", **variables)
 
     return run_here
 
@@ -362,7 +365,6 @@ async def test_a_bad_setting_takes_one_line(command: str, name: str, value: str,
     assert_refused(await run(*command.split(), **{name: value}), name)
 
 
-@pytest.mark.xfail(reason="an error message is printed as markup: brackets in it vanish", strict=True)
 async def test_a_path_with_brackets_is_named_as_it_is(tmp_path: Path) -> None:
     nobody = f"postgresql://postgres@127.0.0.1:{free_port()}/registry"
     finished = await run_command("import", "no[such].csv", folder=tmp_path, REGISTRY_DATABASE_URL=nobody)

@@ -217,7 +217,6 @@ def test_settings_are_frozen() -> None:
 
 
 # A port that is no number gets as far as the driver, whose ValueError the command line does not expect.
-@pytest.mark.xfail(reason="the port inside a URL is not looked at", strict=True)
 @pytest.mark.parametrize(
     ("name", "value"),
     [
