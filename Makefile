@@ -44,7 +44,7 @@ $(VENV)/dev.installed: requirements/dev.txt $(VENV)/demo.installed
 	$(PIP) install --require-hashes -r requirements/dev.txt
 	@touch $@
 
-lock: ## write requirements/*.txt anew from pyproject.toml (needs uv)
+lock: | $(VENV)/bin/python ## write requirements/*.txt anew from pyproject.toml (needs uv)
 	$(PIP) install uv
 	$(COMPILE) requirements/build.in -o requirements/build.txt
 	$(COMPILE) pyproject.toml -o requirements/service.txt

@@ -18,6 +18,7 @@ from app.domain.errors import RegistryError
 from app.embedded.children import EmbeddedError
 from app.embedded.demo import Connection, Demo
 from app.environment import SettingsError
+from app.ingest import generic
 from app.ingest.files import FORMATS, file_source, find_files
 from app.ingest.importer import ImportReport, import_rows
 from app.ingest.rows import ImportFailed
@@ -62,10 +63,10 @@ def main() -> None:
 @cli.command()
 def demo(
     port: Annotated[
-        int | None, typer.Option(help="Port of the API [REGISTRY_PORT, 8080].", show_default=False)
+        int | None, typer.Option(help="Port of the API (REGISTRY_PORT, 8080).", show_default=False)
     ] = None,
     data_dir: Annotated[
-        Path | None, typer.Option(help="Folder of all data [REGISTRY_DATA_DIR, .data].", show_default=False)
+        Path | None, typer.Option(help="Folder of all data (REGISTRY_DATA_DIR, .data).", show_default=False)
     ] = None,
     sample: Annotated[
         bool, typer.Option("--sample/--no-sample", help="Load the bundled sample at first.")
@@ -88,7 +89,7 @@ def demo(
         signal.signal(name, _end_once)
     try:
         with Demo(settings) as parts:
-            messages.print("Starting Postgres and Redis Stack ...")
+            messages.print(f"Starting {_own_servers(settings)} ...")
             connection = parts.start_servers()
             url = connection.database_url
             with_sample = sample and not asyncio.run(instruments_exist(url))
@@ -112,6 +113,16 @@ def _end_once(*_: object) -> None:
     for name in _ENDING_SIGNALS:
         signal.signal(name, signal.SIG_IGN)
     raise KeyboardInterrupt
+
+
+def _own_servers(settings: Settings) -> str:
+    """Which servers the demo starts, and which it was given."""
+    given = {
+        "Postgres": settings.database_url and "with the Postgres that REGISTRY_DATABASE_URL names",
+        "Redis Stack": settings.redis_url and "with the Redis that REGISTRY_REDIS_URL names",
+    }
+    started = " and ".join(name for name, words in given.items() if not words) or "nothing of its own"
+    return " ".join((started, *(words for words in given.values() if words)))
 
 
 def _print_welcome(connection: Connection) -> None:
@@ -151,7 +162,10 @@ def import_(
         typer.Option("--format", help=f"Insist on a format: {', '.join(FORMATS)}.", show_default=False),
     ] = None,
     source: Annotated[
-        str | None, typer.Option(help="Name of the source [the format's own].", show_default=False)
+        str | None,
+        typer.Option(
+            help="Name of the source, whose rows these are (default: the format's own).", show_default=False
+        ),
     ] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Also replace fields that were edited by hand.")
@@ -180,6 +194,8 @@ def import_(
         delist_missing=delist_missing,
     )
     _print_report(report, rejects)
+    if report.rejected == report.read > 0:
+        sys.exit(1)
 
 
 def _import_files(
@@ -195,6 +211,10 @@ def _import_files(
 ) -> ImportReport:
     with reading_progress(files) as counted:
         sources = [file_source(f, format_name=format_name, source=source, counted=counted) for f in files]
+        if delist_missing and any(item.source in (generic.CSV, generic.NDJSON) for item in sources):
+            fail(
+                "--delist-missing with csv or ndjson needs --source NAME: other files have rows of their own"
+            )
         return asyncio.run(
             import_rows(
                 url, sources, rejects, actor=actor, overwrite=overwrite, delist_missing=delist_missing
@@ -225,7 +245,7 @@ def _print_report(report: ImportReport, rejects: Path) -> None:
 )
 def indexer(context: typer.Context) -> NoReturn:
     """The index: run, refresh, rebuild, status, verify (`indexer --help` shows them)."""
-    os.execv(sys.executable, [sys.executable, "-m", "indexer", *context.args])  # noqa: S606
+    os.execv(sys.executable, [sys.executable, "-P", "-m", "indexer", *context.args])  # noqa: S606
 
 
 @keys.command("create")
@@ -234,7 +254,7 @@ def create_key(
     scope: Annotated[list[str], typer.Option(help=f"What it may do; repeatable: {', '.join(SCOPES)}.")],
     expires_in_days: Annotated[
         float | None,
-        typer.Option(min=0.001, max=36_500, help="Days until it expires [never].", show_default=False),
+        typer.Option(min=0.001, max=36_500, help="Days it is valid (default: for ever).", show_default=False),
     ] = None,
 ) -> None:
     """Create an API key; its secret is shown once.
@@ -270,7 +290,7 @@ def list_keys() -> None:
         (
             key.id,
             key.owner,
-            " ".join(key.scopes),
+            "\n".join(key.scopes),
             _minute(key.created_at),
             _minute(key.expires_at),
             _minute(key.revoked_at),

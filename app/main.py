@@ -109,14 +109,15 @@ async def serve(settings: Settings, parameters: Parameters) -> None:
     """
     loop = asyncio.get_running_loop()
     died: asyncio.Future[None] = loop.create_future()
-    runner = ProblemRunner(make_app(settings, parameters, died), shutdown_timeout_s=settings.shutdown_grace_s)
-    await runner.setup()
+    stop = asyncio.Event()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(name, stop.set)
+    app = make_app(settings, parameters, died)
+    runner = ProblemRunner(app, shutdown_timeout_s=settings.shutdown_grace_s)
     try:
+        await runner.setup()
         await web.TCPSite(runner, settings.host, settings.port).start()
         log.info("serving", host=settings.host, port=settings.port)
-        stop = asyncio.Event()
-        for name in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(name, stop.set)
         stopping: asyncio.Future[Any] = asyncio.ensure_future(stop.wait())
         await asyncio.wait([asyncio.ensure_future(died), stopping], return_when=asyncio.FIRST_COMPLETED)
         stopping.cancel()

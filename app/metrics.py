@@ -12,7 +12,7 @@ LATENCY_BUCKETS_S: Final = (
 
 HTTP_REQUEST_SECONDS: Final = Histogram(
     "registry_http_request_seconds",
-    "Time from the request's head to the response's end, by route template, method and status.",
+    "Time from the request's head until its response is ready, by route template, method and status.",
     ("route", "method", "status"),
     buckets=LATENCY_BUCKETS_S,
 )

@@ -26,7 +26,12 @@ def _postgres_url(url: SecretStr) -> SecretStr:
 
 
 def _redis_url(url: SecretStr) -> SecretStr:
-    return _with_scheme(url, ("redis", "rediss", "unix"), "redis://:password@host:6379")
+    url = _with_scheme(url, ("redis", "rediss", "unix"), "redis://:password@host:6379")
+    if urlsplit(url.get_secret_value()).path not in ("", "/", "/0") and not url.get_secret_value().startswith(
+        "unix"
+    ):
+        raise ValueError("must name database 0, the only one that has a query engine")
+    return url
 
 
 def _with_scheme(url: SecretStr, schemes: tuple[str, ...], example: str) -> SecretStr:

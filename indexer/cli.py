@@ -153,7 +153,7 @@ async def _request(kind: JobKind, *, watch: bool) -> None:
     async with open_connection(database_url) as connection, _redis(redis_url) as client:
         await prepare_engine(client)  # a Redis that is away is told now, not waited for
         jobs = IndexJobs(connection)
-        job_id, created = await jobs.request(kind, getpass.getuser())
+        job_id, created = await jobs.request(kind, _requester())
         if not created:
             messages.print(f"Following job {job_id}, which was already asked for.")
         stop = asyncio.Event()
@@ -167,6 +167,13 @@ async def _request(kind: JobKind, *, watch: bool) -> None:
             await runner
     if job.error is not None:
         raise RegistryError(f"the {kind} failed: {job.error}")
+
+
+def _requester() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user need not have a name
+        return f"uid {os.getuid()}"
 
 
 async def _follow(jobs: IndexJobs, job_id: int, *, watch: bool) -> Job:
@@ -203,7 +210,7 @@ async def _print_status() -> None:
         output.print(f"Level with Postgres {state.current_age_s:.1f} s ago")
     output.print(f"Leader: {holder or 'none; start one with instrument-registry indexer run'}")
     print_table(
-        ("generation", "state", "documents", "live since"),
+        ("generation", "state", "documents when built", "live since"),
         [
             (g.number, g.state, g.documents, f"{g.live_at:%Y-%m-%d %H:%M:%S}Z" if g.live_at else None)
             for g in generations

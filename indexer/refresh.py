@@ -40,7 +40,7 @@ async def refresh(
         numbers = await snapshot.removed(state.watermark)
         for start in range(0, len(numbers), READ_BATCH):
             removed += await writer.remove(state.generation, numbers[start : start + READ_BATCH])
-    await writer.advance(state.generation, watermark=position.watermark, cluster=position.cluster)
+    await writer.advance(state.generation, position)
     return Refreshed(read, written, removed)
 
 

@@ -16,10 +16,10 @@ from app import metrics
 from app.domain.errors import Conflict, Unavailable
 from app.store.index_jobs import CHANGES_CHANNEL, JOBS_CHANNEL, IndexJobs, JobKind
 from app.store.index_state import read_live_state
-from app.store.index_writer import IndexWriter, index_info
+from app.store.index_writer import IndexWriter, index_info, shown_token
 from app.store.instruments import open_snapshot
 from app.store.lease import Lease
-from app.store.postgres import Connection, open_connection, postgres_errors
+from app.store.postgres import STATEMENT_TIMEOUT_S, Connection, open_connection, postgres_errors
 from app.store.redis import prepare_engine
 from app.tasks import end_tasks
 from indexer.plan import Need, Plan, plan
@@ -47,7 +47,9 @@ async def run(settings: RunnerSettings, client: Redis, stop: asyncio.Event) -> N
     """Stand by and lead, in turns, until `stop` is set. A server that is away is waited for."""
     while not stop.is_set():
         try:
-            async with open_connection(settings.database_url) as connection:
+            async with open_connection(
+                settings.database_url, statement_timeout_s=STATEMENT_TIMEOUT_S
+            ) as connection:
                 await _take_turn(settings, client, connection, stop)
         except (Unavailable, Conflict) as error:
             log.warning("indexer interrupted", reason=str(error))
@@ -59,18 +61,17 @@ async def _take_turn(
 ) -> None:
     """Wait for the lease, then lead until it is lost, a server goes away, or `stop` is set."""
     lease = Lease(connection, settings.holder, LEASE_S)
-    while (token := await lease.acquire()) is None:
+    while (token := await lease.acquire(await shown_token(client))) is None:
         if stop.is_set():
             return
         await _wait(stop, LEASE_S / 4)
-    log.info("leading", holder=settings.holder, token=token)
-    metrics.INDEXER_LEADING.set(1)
     try:
         await _until_first(lease.keep(token), _Leader(settings, client, token).lead(stop))
     finally:
         metrics.INDEXER_LEADING.set(0)
-        with contextlib.suppress(Unavailable):  # then it expires by itself
-            await lease.release()
+        with contextlib.suppress(Unavailable, TimeoutError):  # then it expires by itself
+            async with asyncio.timeout(LEASE_S):
+                await lease.release()
 
 
 async def _until_first(*tasks: Awaitable[None]) -> None:
@@ -82,6 +83,10 @@ async def _until_first(*tasks: Awaitable[None]) -> None:
         await end_tasks(*running)
     for task in done:
         task.result()
+
+
+async def _set(event: asyncio.Event) -> None:
+    await event.wait()
 
 
 async def _wait(event: asyncio.Event, timeout_s: float) -> None:
@@ -103,7 +108,11 @@ class _Leader:
         """Refresh and carry out jobs until `stop` is set. Raises LeaseLost and Unavailable."""
         await prepare_engine(self._client)
         await self._writer.claim()
-        async with open_connection(self._settings.database_url) as connection:
+        log.info("leading", holder=self._settings.holder)
+        metrics.INDEXER_LEADING.set(1)
+        async with open_connection(
+            self._settings.database_url, statement_timeout_s=STATEMENT_TIMEOUT_S
+        ) as connection:
             with postgres_errors():
                 for channel in (CHANGES_CHANNEL, JOBS_CHANNEL):
                     await connection.add_listener(channel, self._woken)
@@ -115,7 +124,7 @@ class _Leader:
                 while not stop.is_set():
                     self._wake.clear()
                     await self._level(jobs)
-                    if await self._carry_out_next_job(jobs):
+                    if await self._carry_out_next_job(jobs, stop):
                         continue  # what changed meanwhile may have woken nobody else
                     await _wait(self._wake, self._settings.refresh_s)
                     await _wait(stop, SETTLE_S)
@@ -160,10 +169,10 @@ class _Leader:
                     log.info("index refreshed", written=refreshed.written, removed=refreshed.removed)
             return needed
 
-    async def _carry_out_next_job(self, jobs: IndexJobs) -> bool:
+    async def _carry_out_next_job(self, jobs: IndexJobs, stop: asyncio.Event) -> bool:
         """Carry out the oldest job that waits; False if none does.
 
-        LeaseLost and Unavailable leave it running: the next leader takes it up again.
+        LeaseLost, Unavailable and `stop` leave it running: the next leader takes it up again.
         """
         job = await jobs.take_next()
         if job is None:
@@ -171,19 +180,22 @@ class _Leader:
         job_id, kind = job
         error = None
         try:
-            if kind is JobKind.REFRESH:
-                await self._level(jobs)
-            else:
-                await self._rebuild(jobs, job_id)
+            # A refresh that cannot be becomes a rebuild.
+            if kind is JobKind.REBUILD or (await self._refresh()).need is Need.REBUILD:
+                await self._rebuild(jobs, job_id, stop)
+            if stop.is_set():
+                return True
         except RebuildFailed as failure:
             error = str(failure)
             log.error("rebuild failed", job=job_id, error=error)
+            await self._tidy(jobs)
         await jobs.finish(job_id, error)
         if error:
             await asyncio.sleep(RETRY_S)
         return True
 
-    async def _rebuild(self, jobs: IndexJobs, job_id: int) -> None:
+    async def _rebuild(self, jobs: IndexJobs, job_id: int, stop: asyncio.Event) -> None:
+        """Rebuild, reporting to the job, while the live index is kept fresh; given up when `stop` is set."""
         progress = Progress()
         database_url = self._settings.database_url
 
@@ -209,5 +221,5 @@ class _Leader:
                 await _wait(self._wake, self._settings.refresh_s)
                 await self._refresh()
 
-        await _until_first(build(), report(), keep_live_fresh())
+        await _until_first(build(), report(), keep_live_fresh(), _set(stop))
         await jobs.report(job_id, progress.phase, progress.done, progress.total)

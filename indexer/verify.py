@@ -50,6 +50,8 @@ async def verify(database_url: str, client: Redis, settle_s: float) -> Drift:
     generation = state.generation
     suspects, rows = await _compare_all(database_url, client, generation)
     missing, stale, phantom = await _settle(database_url, client, generation, suspects, settle_s)
+    if (now := await read_live_state(client)) is not None and now.generation != generation:
+        return await verify(database_url, client, settle_s)  # another one went live meanwhile
     info = await index_info(client, generation)
     refused = int(info["hash_indexing_failures"]) if info else 0
     return Drift(generation, rows, missing, stale, phantom, refused)
@@ -76,7 +78,9 @@ async def _settle(
         numbers = sorted(suspects)
         async with open_snapshot(database_url) as snapshot:
             rows = await snapshot.versions_of(numbers)
-        documents = await _versions_of(client, generation, numbers)
+        documents: dict[int, int] = {}
+        for start in range(0, len(numbers), _BATCH):
+            documents |= await _versions_of(client, generation, numbers[start : start + _BATCH])
         missing = tuple(number for number in numbers if number in rows and number not in documents)
         phantom = tuple(number for number in numbers if number in documents and number not in rows)
         stale = tuple(n for n in numbers if n in rows and n in documents and rows[n] != documents[n])

@@ -30,6 +30,7 @@ from app.embedded.postgres import start_postgres
 from app.embedded.redis import start_redis
 from app.ingest.files import file_source, find_files
 from app.ingest.importer import ImportReport, import_rows
+from app.search.generation import index_name
 from app.store import migrate
 from app.store.index_state import read_live_state
 from app.store.instruments import open_snapshot
@@ -59,16 +60,20 @@ REPEATS: Final = 30
 async def main(data: Path) -> int:
     with tempfile.TemporaryDirectory(prefix="registry-full-data-") as scratch:
         folder = Path(scratch)
-        postgres, redis = start_postgres(folder, "measure"), start_redis(folder, "measure", persist=False)
+        children = []
         try:
+            postgres = start_postgres(folder, "measure")
+            children.append(postgres.child)
+            redis = start_redis(folder, "measure", persist=False)
+            children.append(redis.child)
             server = await asyncpg.connect(postgres.url("postgres"))
             await server.execute("CREATE DATABASE registry")
             await server.close()
             await migrate.upgrade(postgres.url())
             figures = await measure(postgres.url(), redis.url(), data, folder)
         finally:
-            redis.child.stop()
-            postgres.child.stop()
+            while children:
+                children.pop().stop()
     missed = [name for name, limit in LIMITS.items() if figures[name] > limit]
     figures |= {"limits": LIMITS, "missed": missed}
     print(json.dumps(figures, indent=2))
@@ -167,7 +172,7 @@ async def measure_refresh(database_url: str, client: Redis) -> dict[str, Any]:
 
 async def count(client: Redis, generation: int, word: str) -> int:
     reply: Any = await client.execute_command(  # type: ignore[no-untyped-call]
-        "FT.SEARCH", f"ir:index:{generation}", "@name:$w", "LIMIT", 0, 0, "PARAMS", 2, "w", word, "DIALECT", 2
+        "FT.SEARCH", index_name(generation), "@name:$w", "LIMIT", 0, 0, "PARAMS", 2, "w", word, "DIALECT", 2
     )
     return int(reply[b"total_results"])
 

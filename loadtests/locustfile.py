@@ -8,6 +8,7 @@ REGISTRY_LOAD_KEY, if set, is sent as the API key. Symbols come from the service
 import os
 import random
 from typing import Any
+from urllib.parse import quote, unquote
 
 from locust import FastHttpUser, between, task
 from locust.exception import RescheduleTask
@@ -26,7 +27,7 @@ class SearchUser(FastHttpUser):
         key = os.environ.get("REGISTRY_LOAD_KEY")
         self.headers = {"X-API-Key": key} if key else {}
         self.symbols = [
-            hit["symbol"]
+            quote(hit["symbol"], safe="")
             for offset in range(0, SYMBOLS_TAKEN, _PAGE)
             for hit in self._get("catalog", f"limit={_PAGE}&offset={offset}")["hits"]
         ]
@@ -59,9 +60,9 @@ class Typist(SearchUser):
 
     @task
     def type_symbol(self) -> None:
-        symbol = random.choice(self.symbols)
+        symbol = unquote(random.choice(self.symbols))
         for end in range(1, min(len(symbol), 5) + 1):
-            self._get("suggest", f"q={symbol[:end]}", "suggest")
+            self._get("suggest", f"q={quote(symbol[:end], safe='')}", "suggest")
 
 
 class Browser(SearchUser):

@@ -4,20 +4,24 @@ import base64
 import binascii
 from dataclasses import astuple, dataclass
 from hashlib import blake2b
+from typing import Final
 
 import orjson
 
 from app.domain.errors import InvalidInput
 from app.domain.query import Search
 
+MAX_SKIP: Final = 990_000
+"""RediSearch pages through a million matches at most."""
+
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """Where the next page begins: in `generation`, within `tier`, after the hits already seen.
+    """Where the next page begins: in `generation`, within `tier`, beyond the hits already seen.
 
-    Where the sort key is a number, `after` is the last one seen and `skip` counts the hits seen that
-    have it, so that a page neither repeats nor misses an instrument while others come and go. For
-    other sorts `after` is None and `skip` counts all hits seen of the tier.
+    Where the sort key is a number, `after` is the last one seen, so that a page neither repeats nor
+    misses an instrument while others come and go: ranks are unique, and times of change are, but for
+    changes in the same microsecond. For other sorts `after` is None and `skip` counts the hits seen.
     """
 
     generation: int
@@ -40,7 +44,7 @@ def decode_cursor(text: str, search: Search) -> Cursor:
             base64.urlsafe_b64decode(text.encode("ascii") + b"=" * (-len(text) % 4))
         )
         numbers = (generation, tier, skip, total) if after is None else (generation, tier, skip, total, after)
-        if not all(type(number) is int and 0 <= number < 2**53 for number in numbers):
+        if skip > MAX_SKIP or not all(type(number) is int and 0 <= number < 2**53 for number in numbers):
             raise ValueError("not a position")
     except (ValueError, TypeError, binascii.Error) as error:
         raise InvalidInput.of("cursor", "is not a cursor of this service; start again without it") from error

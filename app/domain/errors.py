@@ -50,7 +50,6 @@ class NotAuthenticated(RegistryError):
 class NotAllowed(RegistryError):
     def __init__(self, scope: str) -> None:
         super().__init__(f"this needs the scope {scope}, which the credential does not have")
-        self.scope = scope
 
 
 class NotFound(RegistryError):

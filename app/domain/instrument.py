@@ -89,6 +89,13 @@ def size_class(market_cap_usd: Decimal) -> SizeClass | None:
     return next((size for size, floor in SIZE_FLOORS_USD if market_cap_usd >= floor), None)
 
 
+def decimal_text(value: object) -> str:
+    """A decimal as the contract shows it: digits, never an exponent. For use as a JSON encoder's default."""
+    if isinstance(value, Decimal):
+        return format(value, "f")
+    raise TypeError(f"{type(value).__name__} has no JSON form")
+
+
 def public_id(number: int) -> str:
     """The instrument's id as clients see it."""
     return f"{ID_PREFIX}{number}"

@@ -14,9 +14,10 @@ from typing import Final
 from app.domain.currencies import quotation
 from app.domain.errors import FieldError, InvalidInput
 from app.domain.instrument import AssetClass, Status
+from app.domain.text import words
 
 MAX_QUERY_LENGTH: Final = 200
-MAX_QUERY_WORDS: Final = 20
+MAX_QUERY_WORDS: Final = 30
 MAX_FILTER_VALUES: Final = 50
 MAX_FILTER_VALUE_LENGTH: Final = 100
 MAX_OFFSET: Final = 10_000
@@ -85,6 +86,10 @@ def parse_page(pairs: Sequence[tuple[str, str]], *, max_limit: int) -> tuple[int
     return limit, before
 
 
+def _has_word(text: str) -> bool:
+    return any(character.isalnum() for character in text)
+
+
 class _Given:
     """What a caller sent, read field by field; refusals are collected so that all are told at once."""
 
@@ -96,6 +101,9 @@ class _Given:
                 self._values.setdefault(name, []).append(value)
             else:
                 self.refuse(name[:60], f"unknown parameter; known are {', '.join(known)}")
+        for name, values in self._values.items():
+            if len(values) > 1 and name not in FILTERS:
+                self.refuse(name, "give it once")
 
     def refuse(self, name: str, message: str) -> None:
         self._errors.append(FieldError(name, message))
@@ -105,9 +113,7 @@ class _Given:
             raise InvalidInput(*self._errors)
 
     def single(self, name: str) -> str | None:
-        values = self._values.get(name, [])
-        if len(values) > 1:
-            self.refuse(name, "give it once")
+        values = self._values.get(name)
         return values[0] if values else None
 
     def text(self, name: str, default: str | None) -> str:
@@ -120,7 +126,7 @@ class _Given:
             self.refuse(name, f"is {len(value)} characters long; at most {MAX_QUERY_LENGTH} are allowed")
         elif any(unicodedata.category(character) in ("Cc", "Cs") for character in value):
             self.refuse(name, "contains control characters; leave them out")
-        elif len(value.split()) > MAX_QUERY_WORDS:
+        elif len(words(value)) > MAX_QUERY_WORDS:
             self.refuse(name, f"has more than {MAX_QUERY_WORDS} words; leave some out")
         return value.strip()
 
@@ -165,6 +171,6 @@ class _Given:
                     return known.currency
                 self.refuse(name, "is not an ISO 4217 currency")
             return code
-        if not value or len(value) > MAX_FILTER_VALUE_LENGTH or not value.isprintable():
-            self.refuse(name, f"must be 1 to {MAX_FILTER_VALUE_LENGTH} printable characters")
+        if len(value) > MAX_FILTER_VALUE_LENGTH or not value.isprintable() or not _has_word(value):
+            self.refuse(name, f"must be a text of up to {MAX_FILTER_VALUE_LENGTH} printable characters")
         return value

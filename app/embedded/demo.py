@@ -110,17 +110,18 @@ class Demo:
     def start_service(self, connection: Connection) -> None:
         """Start the indexer and the API, wait until the index is filled, and write `connection.json`."""
         environment = {
-            "REGISTRY_ANONYMOUS_SCOPES": INSTRUMENTS_READ,
             **os.environ,
+            "REGISTRY_ANONYMOUS_SCOPES": ",".join(self._settings.anonymous_scopes or (INSTRUMENTS_READ,)),
             "REGISTRY_DATABASE_URL": connection.database_url,
             "REGISTRY_REDIS_URL": connection.redis_url,
             "REGISTRY_HOST": HOST,
             "REGISTRY_PORT": str(self._settings.port),
         }
-        for name in ("REGISTRY_DATABASE_URL_FILE", "REGISTRY_REDIS_URL_FILE"):
-            environment.pop(name, None)
+        for name in [name for name in environment if name.removesuffix("_FILE") in environment]:
+            if name.endswith("_FILE"):
+                del environment[name]
         for name, module, arguments in (("indexer", "indexer", ["run"]), ("api", "app.cli", ["serve"])):
-            command = [sys.executable, "-m", module, *arguments]
+            command = [sys.executable, "-P", "-m", module, *arguments]
             child = start_child(name, command, self._folder / f"{name}.log", environment=environment)
             self._children.append(child)
         self._wait_until(lambda: _answers(f"{connection.api_url}/health/ready"))

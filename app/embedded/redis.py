@@ -88,7 +88,7 @@ def start_redis(folder: Path, password: str, *, persist: bool = True) -> Embedde
         client = redis.Redis(port=port, password=password, socket_timeout=5)
         try:
             return bool(client.ping())
-        except redis.ConnectionError:  # also while it loads its data
+        except (redis.ConnectionError, redis.TimeoutError):  # also while it loads its data
             return False
         finally:
             client.close()

@@ -46,7 +46,6 @@ async def import_rows(
     sources of this run no longer name, unless a row could not be read. Whatever is said about a row
     goes to `rejects_file` (CSV). Raises ImportFailed, Conflict or PostgresUnavailable.
     """
-    rejects_file.parent.mkdir(parents=True, exist_ok=True)
     with rejects_file.open("w", encoding="utf-8", newline="") as output:
         run = _Run(output)
         merged = await merge_listings(

@@ -54,7 +54,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """A source format: how to tell it, how to read rows from its text, how a row becomes a listing."""
+    """A source format: how to read rows from a file of it, and how a row becomes a listing."""
 
     name: str
     source: str
@@ -118,33 +118,33 @@ class RowReader:
             )
         return name
 
-    def country(self, column: str = "country") -> str | None:
-        name = self.text(column)
+    def country(self) -> str | None:
+        name = self.text("country")
         code = country_code(name) if name else None
         if name and code is None:
-            self.drop(column, name, "is no country of ISO 3166-1 today")
+            self.drop("country", name, "is no country of ISO 3166-1 today")
         return code
 
-    def currency(self, column: str = "currency") -> tuple[str | None, dict[str, str]]:
+    def currency(self) -> tuple[str | None, dict[str, str]]:
         """The ISO 4217 currency, and the attribute that keeps a quotation unit such as GBX."""
-        code = self.text(column)
+        code = self.text("currency")
         if code is None:
             return None, {}
         found = quotation(code)
         if found is None:
-            self.drop(column, code, "is neither an ISO 4217 currency nor a known quotation unit")
+            self.drop("currency", code, "is neither an ISO 4217 currency nor a known quotation unit")
             return None, {}
         return found.currency, {"quotation_unit": found.unit} if found.unit else {}
 
-    def venue(self, mic_column: str = "mic") -> tuple[str | None, str | None]:
+    def venue(self) -> tuple[str | None, str | None]:
         """MIC and exchange code; the code's MIC where the source gives none and the code is a market's."""
         exchange = self.text("exchange", 32)
-        mic = self.text(mic_column)
+        mic = self.text("mic")
         if mic is not None:
             code = mic.upper()
             if len(code) == 4 and code.isascii() and code.isalnum():
                 return code, exchange
-            self.drop(mic_column, mic, "is no ISO 10383 market identifier code")
+            self.drop("mic", mic, "is no ISO 10383 market identifier code")
         return (mic_of_code(exchange) if exchange else None), exchange
 
     def identifiers(self, columns: Mapping[str, str]) -> dict[str, str]:
@@ -174,8 +174,9 @@ class RowReader:
             number = Decimal(text)
         except InvalidOperation:
             number = Decimal("NaN")
-        if not (number.is_finite() and number > 0 and abs(number.adjusted()) <= MAX_DECIMAL_EXPONENT):
-            self.drop(column, text, f"is not a positive decimal number below 1e{MAX_DECIMAL_EXPONENT}")
+        sane = number.is_finite() and number > 0 and abs(number.adjusted()) <= MAX_DECIMAL_EXPONENT
+        if not sane:
+            self.drop(column, text, "is not a positive decimal number of sane size")
             return None
         return number
 

@@ -13,7 +13,6 @@ from app.ingest.rows import RowReader
 
 NAME: Final = "us-listings"
 EXCHANGES: Final = ("nasdaq", "nyse", "amex")
-COLUMNS: Final = frozenset({"symbol", "name", "marketCap", "country", "sector", "industry"})
 
 
 def converter(exchange: str) -> Callable[[RowReader], Listing]:
@@ -26,11 +25,13 @@ def converter(exchange: str) -> Callable[[RowReader], Listing]:
         capitalisation = row.text("marketCap")
         if capitalisation is not None:
             try:
-                size = size_class(Decimal(capitalisation))
+                amount = Decimal(capitalisation)
             except InvalidOperation:
+                amount = Decimal("NaN")
+            if not amount.is_finite():
                 row.drop("marketCap", capitalisation, "is not a number")
-            else:
-                attributes = {"size_class": size.value} if size else {}
+            elif size := size_class(amount):
+                attributes = {"size_class": size.value}
         return Listing(
             symbol=row.symbol(),
             name=row.name(),

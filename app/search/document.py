@@ -6,13 +6,12 @@ looks the same wherever it is read from.
 
 from collections.abc import Iterable
 from datetime import datetime
-from decimal import Decimal
 from typing import Any, Final, Protocol
 
 import orjson
 
 from app.domain.identifiers import IDENTIFIER_FIELDS
-from app.domain.instrument import public_id
+from app.domain.instrument import decimal_text, public_id
 from app.domain.ranking import prominence, rank
 from app.domain.text import symbol_key, words
 from app.search.schema import SEPARATOR, tag_value
@@ -63,7 +62,7 @@ def instrument_json(row: Row) -> bytes:
             "version": row["version"],
             "updated_at": row["updated_at"],
         },
-        default=_decimal_text,
+        default=decimal_text,
         option=_JSON_OPTIONS,
     )
 
@@ -108,9 +107,3 @@ def _short_prefixes(*texts: str) -> list[str]:
 
 def _microseconds(time: datetime) -> int:
     return round(time.timestamp() * 1_000_000)
-
-
-def _decimal_text(value: object) -> str:
-    if isinstance(value, Decimal):
-        return format(value, "f")
-    raise TypeError(f"{type(value).__name__} has no JSON form")

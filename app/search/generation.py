@@ -4,7 +4,6 @@ A generation's number is given by Postgres and never used twice, so nothing writ
 can be taken for a new one's, whatever happened to Redis meanwhile.
 """
 
-import re
 from typing import Final
 
 ALIAS: Final = "ir:instruments"
@@ -16,17 +15,12 @@ LIVE_KEY: Final = "ir:live"
 FENCE_KEY: Final = "ir:fence"
 """String: the highest fencing token that a leader has shown; missing means that Redis was emptied."""
 
-_INDEX: Final = re.compile(r"ir:index:([1-9][0-9]{0,17})")
+GENERATIONS_KEY: Final = "ir:generations"
+"""Set: the numbers of all generations of which something may be in this Redis."""
 
 
 def index_name(generation: int) -> str:
     return f"ir:index:{generation}"
-
-
-def parse_index_name(name: str) -> int | None:
-    """The generation of an index of ours; None for any other index in the same Redis."""
-    match = _INDEX.fullmatch(name)
-    return int(match[1]) if match else None
 
 
 def document_prefix(generation: int) -> str:

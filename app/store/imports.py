@@ -2,14 +2,11 @@
 
 from collections.abc import AsyncIterable, Callable
 from dataclasses import asdict, dataclass
-from decimal import Decimal
 from typing import Final
 
-import asyncpg
 import orjson
 
-from app.domain.errors import Conflict
-from app.domain.instrument import Listing, public_id
+from app.domain.instrument import Listing, decimal_text, public_id
 from app.domain.venues import VENUES
 from app.store.postgres import Connection, open_connection, postgres_errors
 from app.store.statements import Statements
@@ -86,25 +83,24 @@ async def merge_listings(
             yield _record(item)
 
     async with open_connection(url) as connection:
-        try:
-            with postgres_errors():
-                async with connection.transaction():
-                    await _stage(connection, records(), actor)
-                    refusals = await _remove_duplicates(connection)
-                    await connection.execute(SQL["match_by_source"])
-                    await connection.execute(SQL["match_by_symbol"])
-                    delisted = 0
-                    if may_delist():
-                        delisted = _count(await connection.execute(SQL["delist_missing"], sorted(sources)))
-                    refusals += await _merge(connection, overwrite=overwrite)
-                    # Changes first: a symbol that one of them gives up may be a new instrument's.
-                    changed = _count(await connection.execute(SQL["update_changed"]))
-                    created = _count(await connection.execute(SQL["insert_new"]))
-                    await connection.execute(SQL["update_other_primaries"])
-                    # The indexer reads by an index that the planner must know to be worth it.
-                    await connection.execute("ANALYZE instruments")
-        except asyncpg.IntegrityConstraintViolationError as error:
-            raise Conflict(f"the import breaks a rule of the database: {error.detail or error}") from error
+        with postgres_errors():
+            async with connection.transaction():
+                await connection.execute(SQL["lock_imports"])
+                await _stage(connection, records(), actor)
+                refusals = await _remove_duplicates(connection)
+                await connection.execute(SQL["match_by_source"])
+                await connection.execute(SQL["match_by_symbol"])
+                await connection.execute("ANALYZE staging")
+                delisted = 0
+                if may_delist():
+                    delisted = _count(await connection.execute(SQL["delist_missing"], sorted(sources)))
+                refusals += await _merge(connection, overwrite=overwrite)
+                # Changes first: a symbol that one of them gives up may be a new instrument's.
+                changed = _count(await connection.execute(SQL["update_changed"]))
+                created = _count(await connection.execute(SQL["insert_new"]))
+                await connection.execute(SQL["update_other_primaries"])
+                # The indexer reads by an index that the planner must know to be worth it.
+                await connection.execute("ANALYZE instruments")
     return MergeResult(staged, created, changed, delisted, tuple(refusals))
 
 
@@ -123,7 +119,6 @@ async def _stage(connection: Connection, records: AsyncIterable[tuple[object, ..
     columns = [v.mic for v in venues], [v.country for v in venues], [v.weight for v in venues]
     await connection.execute(SQL["fill_venues"], *columns)
     await connection.copy_records_to_table("staging", records=records, columns=_COLUMNS)
-    await connection.execute("ANALYZE staging")
 
 
 async def _remove_duplicates(connection: Connection) -> list[Refusal]:
@@ -178,15 +173,9 @@ def _record(item: StagedListing) -> tuple[object, ...]:
         listing.symbol,
         listing.asset_class.value,
         listing.status.value,
-        orjson.dumps(document, default=_decimal_text).decode(),
+        orjson.dumps(document, default=decimal_text).decode(),
         orjson.dumps(attributes).decode(),
     )
-
-
-def _decimal_text(value: object) -> str:
-    if isinstance(value, Decimal):
-        return format(value, "f")
-    raise TypeError(f"{type(value).__name__} has no JSON form")
 
 
 def _count(command_tag: str) -> int:

@@ -16,17 +16,18 @@ from app.search.document import Row, document_values
 from app.search.generation import (
     ALIAS,
     FENCE_KEY,
+    GENERATIONS_KEY,
     LIVE_KEY,
     document_key,
     document_prefix,
     index_name,
-    parse_index_name,
     state_key,
 )
 from app.search.schema import FIELD_NAMES, FINGERPRINT, create_arguments
-from app.store.redis import execute, load_script, redis_errors
+from app.store.instruments import Position
+from app.store.redis import execute, is_unknown_index, load_script, redis_errors
 
-_SCAN_COUNT: Final = 1000
+_SCAN_COUNT: Final = 500
 
 
 class IndexWriter:
@@ -36,6 +37,9 @@ class IndexWriter:
         self._client = client
         self._token = str(token)
         self._claim = load_script(client, "claim_fence")
+        self._create = load_script(client, "create_index")
+        self._drop = load_script(client, "drop_index")
+        self._forget = load_script(client, "forget_generation")
         self._write = load_script(client, "write_documents")
         self._remove = load_script(client, "remove_documents")
         self._advance = load_script(client, "advance_state")
@@ -51,7 +55,7 @@ class IndexWriter:
         """An empty index for a generation, on its own key prefix."""
         arguments = create_arguments(index_name(generation), document_prefix(generation))
         with redis_errors():
-            await execute(self._client, "FT.CREATE", *arguments)
+            await self._create(keys=[FENCE_KEY, GENERATIONS_KEY], args=[self._token, generation, *arguments])
 
     async def write(self, generation: int, rows: Sequence[Row]) -> int:
         """Write the documents of `rows` that are newer than what is there; how many were written."""
@@ -67,11 +71,12 @@ class IndexWriter:
         with redis_errors():
             return int(await self._remove(keys=[FENCE_KEY, *keys], args=[self._token]))
 
-    async def advance(self, generation: int, *, watermark: int, cluster: str) -> None:
-        """Record that every transaction below `watermark` of `cluster` is in the generation, as of now."""
-        fields = ("watermark", watermark, "cluster", cluster, "fingerprint", FINGERPRINT)
+    async def advance(self, generation: int, position: Position) -> None:
+        """Record that the generation equals the snapshot that `position` is of."""
+        fields = ("watermark", position.watermark, "cluster", position.cluster, "fingerprint", FINGERPRINT)
+        arguments: list[str | float] = [self._token, position.age_s, *fields]
         with redis_errors():
-            await self._advance(keys=[FENCE_KEY, state_key(generation)], args=[self._token, *fields])
+            await self._advance(keys=[FENCE_KEY, state_key(generation)], args=arguments)
 
     async def promote(self, generation: int) -> None:
         """Make the generation live, in one step for the alias and for the API."""
@@ -81,24 +86,32 @@ class IndexWriter:
 
     async def drop_generation(self, generation: int) -> None:
         """Remove a generation that is not live: first its index, then its documents in small batches."""
+        cursor = 0
         with redis_errors():
-            if index_name(generation) in await self._index_names():
-                # Without DD: that would block Redis while it deletes every document.
-                await execute(self._client, "FT.DROPINDEX", index_name(generation))
-            async for key in self._client.scan_iter(
-                match=f"{document_prefix(generation)}*", count=_SCAN_COUNT
-            ):
-                await self._client.unlink(key)
-            await self._client.unlink(state_key(generation))
+            if index_name(generation).encode() in await execute(self._client, "FT._LIST"):
+                arguments: list[str | int] = [self._token, generation, index_name(generation)]
+                await self._drop(keys=[FENCE_KEY, LIVE_KEY], args=arguments)
+            while True:
+                cursor, keys = await self._client.scan(
+                    cursor, match=f"{document_prefix(generation)}*", count=_SCAN_COUNT
+                )
+                await self._remove(keys=[FENCE_KEY, *keys], args=[self._token])
+                if cursor == 0:
+                    break
+            await self._forget(
+                keys=[FENCE_KEY, state_key(generation), GENERATIONS_KEY], args=[self._token, generation]
+            )
 
     async def generations(self) -> list[int]:
-        """The generations that have an index in this Redis."""
+        """The generations of which something may be in this Redis, in ascending order."""
         with redis_errors():
-            names = await self._index_names()
-        return sorted(number for name in names if (number := parse_index_name(name)) is not None)
+            return sorted(int(number) for number in await execute(self._client, "SMEMBERS", GENERATIONS_KEY))
 
-    async def _index_names(self) -> list[str]:
-        return [name.decode() for name in await execute(self._client, "FT._LIST")]
+
+async def shown_token(client: Redis) -> int:
+    """The highest fencing token that Redis has seen; 0 if none. Raises RedisUnavailable."""
+    with redis_errors():
+        return int(await client.get(FENCE_KEY) or 0)
 
 
 async def index_info(client: Redis, generation: int) -> dict[str, Any] | None:
@@ -107,7 +120,7 @@ async def index_info(client: Redis, generation: int) -> dict[str, Any] | None:
         try:
             reply = await execute(client, "FT.INFO", index_name(generation))
         except exceptions.ResponseError as error:
-            if "unknown index" in str(error).lower() or "no such index" in str(error).lower():
+            if is_unknown_index(error):
                 return None
             raise
     return {key.decode(): value for key, value in reply.items()}

@@ -1,5 +1,6 @@
 """Instruments in Postgres: single reads and history for the API, snapshots and changes for the indexer."""
 
+import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -44,6 +45,12 @@ class Position:
     """System identifier and timeline: a restored or failed-over server has another one."""
     changed: bool
     """Whether anything changed at or after the watermark that was asked about."""
+    taken_at: float
+    """The monotonic clock just before the snapshot was taken."""
+
+    @property
+    def age_s(self) -> float:
+        return time.monotonic() - self.taken_at
 
 
 async def read_instrument(postgres: Postgres, number: int) -> StoredInstrument | None:
@@ -86,11 +93,12 @@ class Snapshot:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+        self._opened_at = time.monotonic()
 
     async def position(self, since: int) -> Position:
         record = await self._connection.fetchrow(SQL["position"], since)
         assert record is not None  # noqa: S101 - a query without a table yields a row
-        return Position(record["watermark"], record["cluster"], record["changed"])
+        return Position(record["watermark"], record["cluster"], record["changed"], self._opened_at)
 
     async def count(self) -> int:
         """How many instruments there are."""

@@ -19,11 +19,14 @@ class Lease:
         self._holder = holder
         self._duration_s = duration_s
 
-    async def acquire(self) -> int | None:
-        """Take or renew the lease; its token, or None while somebody else holds it."""
+    async def acquire(self, shown: int = 0) -> int | None:
+        """Take or renew the lease; its token, or None while somebody else holds it.
+
+        `shown` is the highest token that Redis has seen; a new token is greater.
+        """
         with postgres_errors():
             token = await self._connection.fetchval(
-                SQL["acquire"], LEASE_NAME, self._holder, self._duration_s
+                SQL["acquire"], LEASE_NAME, self._holder, self._duration_s, shown
             )
         return None if token is None else int(token)
 

@@ -7,13 +7,14 @@ from typing import Final
 import asyncpg
 from alembic import command
 from alembic.config import Config
+from alembic.util import CommandError
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
 from app.domain.errors import PostgresUnavailable
-from app.store.postgres import open_connection
+from app.store.postgres import open_connection, postgres_errors
 
 _LOCK: Final = 7_236_451_908_113
 """Key of the advisory lock that two simultaneous migrations meet at; any fixed number does."""
@@ -37,12 +38,11 @@ async def _migrate(url: str, run: Callable[[Config], None]) -> None:
         "postgresql+asyncpg://", async_creator=lambda: asyncpg.connect(url), poolclass=NullPool
     )
     try:
-        async with engine.begin() as connection:
-            await connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
-            await connection.run_sync(lambda sync_connection: run(_config(sync_connection)))
-    except (TimeoutError, OSError) as error:
-        raise PostgresUnavailable(f"Postgres does not answer: {error}") from error
-    except SQLAlchemyError as error:
+        with postgres_errors():
+            async with engine.begin() as connection:
+                await connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+                await connection.run_sync(lambda sync_connection: run(_config(sync_connection)))
+    except (SQLAlchemyError, CommandError) as error:
         raise PostgresUnavailable(f"the migration failed: {getattr(error, 'orig', error)}") from error
     finally:
         await engine.dispose()

@@ -7,7 +7,7 @@ from typing import Final, TypeAlias
 
 import asyncpg
 
-from app.domain.errors import PostgresUnavailable
+from app.domain.errors import Conflict, PostgresUnavailable
 
 Connection: TypeAlias = (
     "asyncpg.Connection[asyncpg.Record] | asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
@@ -15,31 +15,31 @@ Connection: TypeAlias = (
 
 CONNECT_TIMEOUT_S: Final = 5.0
 STATEMENT_TIMEOUT_S: Final = 30.0
+PING_TIMEOUT_S: Final = 2.0
 
-_CONNECTION_ERRORS: Final = (
-    OSError,
-    TimeoutError,
-    asyncio.TimeoutError,
-    asyncpg.PostgresConnectionError,
-    asyncpg.InterfaceError,
-    asyncpg.CannotConnectNowError,
-    asyncpg.AdminShutdownError,
-    asyncpg.CrashShutdownError,
-    asyncpg.TooManyConnectionsError,
-    asyncpg.QueryCanceledError,
-)
+_UNUSABLE_CLASSES: Final = ("08", "25", "28", "3D", "40", "53", "55", "57", "58", "XX")
+"""Classes of SQLSTATE that say something of the server's state, not of the statement."""
+_UNFIT_SCHEMA: Final = ("42P01", "42703", "42883", "42501")
+"""No such table, column or function, or no right to use it."""
 
 
 @contextmanager
 def postgres_errors() -> Iterator[None]:
-    """Turns the driver's errors that mean *not usable now* into PostgresUnavailable."""
+    """Turns the driver's errors into PostgresUnavailable, and a broken rule of the database into Conflict."""
     try:
         yield
-    except asyncpg.UndefinedTableError as error:
-        raise PostgresUnavailable(
-            "the database has no schema yet; run instrument-registry migrate"
-        ) from error
-    except _CONNECTION_ERRORS as error:
+    except asyncpg.IntegrityConstraintViolationError as error:
+        raise Conflict(f"this breaks a rule of the database: {error.detail or error}") from error
+    except asyncpg.PostgresError as error:
+        state = error.sqlstate or ""
+        if state in _UNFIT_SCHEMA:
+            raise PostgresUnavailable(
+                f"the database does not fit this version ({error}); run instrument-registry migrate"
+            ) from error
+        if state.startswith(_UNUSABLE_CLASSES):
+            raise PostgresUnavailable(f"Postgres cannot be used: {error}") from error
+        raise
+    except (OSError, asyncpg.InterfaceError) as error:  # TimeoutError is an OSError
         raise PostgresUnavailable(f"Postgres does not answer: {error or type(error).__name__}") from error
 
 
@@ -63,7 +63,10 @@ async def open_connection(url: str, *, statement_timeout_s: float | None = None)
     try:
         yield connection
     finally:
-        await connection.close(timeout=CONNECT_TIMEOUT_S)
+        try:
+            await connection.close(timeout=CONNECT_TIMEOUT_S)
+        except (OSError, asyncpg.InterfaceError, asyncpg.PostgresError):
+            connection.terminate()  # it is of no more use, and what mattered was said before
 
 
 class Postgres:
@@ -94,11 +97,16 @@ class Postgres:
         """A pooled connection; inside, the driver's errors become PostgresUnavailable."""
         with _connecting():
             connection = await self._pool.acquire(timeout=CONNECT_TIMEOUT_S)
-        try:
-            with postgres_errors():
+        with postgres_errors():
+            try:
                 yield connection
-        finally:
-            await self._pool.release(connection)
+            finally:
+                await self._pool.release(connection)
+
+    async def ping(self) -> None:
+        """Raises PostgresUnavailable unless the server answers at once."""
+        async with self.connection() as connection:
+            await connection.fetchval("SELECT 1", timeout=PING_TIMEOUT_S)
 
     @property
     def connections_in_use(self) -> int:

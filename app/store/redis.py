@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from importlib import resources
 from typing import Any, Final, cast
 
@@ -33,6 +34,19 @@ _REDIS_8_NAMES: Final = {
 }
 
 
+_UNUSABLE: Final = (
+    "BUSY",
+    "CLUSTERDOWN",
+    "LOADING",
+    "MASTERDOWN",
+    "MISCONF",
+    "NOREPLICAS",
+    "OOM",
+    "READONLY",
+)
+"""How replies begin that say something of the server's state, not of the command."""
+
+
 @contextmanager
 def redis_errors() -> Iterator[None]:
     """Turns driver errors that mean *not usable now* into RedisUnavailable, fenced writes into LeaseLost."""
@@ -42,11 +56,18 @@ def redis_errors() -> Iterator[None]:
         raise RedisUnavailable(f"Redis does not answer: {error}") from error
     except exceptions.OutOfMemoryError as error:
         raise RedisUnavailable(f"Redis is out of memory: {error}") from error
-    except (exceptions.ReadOnlyError, exceptions.BusyLoadingError, exceptions.AuthenticationError) as error:
+    except (
+        exceptions.AuthenticationError,
+        exceptions.BusyLoadingError,
+        exceptions.NoPermissionError,
+        exceptions.ReadOnlyError,
+    ) as error:
         raise RedisUnavailable(f"Redis cannot be used: {error}") from error
     except exceptions.ResponseError as error:
         if "FENCED" in str(error):
             raise LeaseLost("another indexer leads now, or Redis was emptied") from error
+        if str(error).startswith(_UNUSABLE):
+            raise RedisUnavailable(f"Redis cannot be used: {error}") from error
         raise
 
 
@@ -68,10 +89,14 @@ def open_redis(url: str, *, pool_size: int, timeout_s: float) -> "Redis":
     return Redis.from_pool(pool)
 
 
+@cache
+def _script_text(name: str) -> str:
+    return resources.files("app.store").joinpath("lua", f"{name}.lua").read_text(encoding="utf-8")
+
+
 def load_script(client: "Redis", name: str) -> AsyncScript:
     """The Lua script `lua/<name>.lua`, sent by its hash and loaded where it is unknown."""
-    text = resources.files("app.store").joinpath("lua", f"{name}.lua").read_text(encoding="utf-8")
-    return client.register_script(text)
+    return client.register_script(_script_text(name))
 
 
 async def prepare_engine(client: "Redis") -> None:
@@ -86,10 +111,18 @@ async def prepare_engine(client: "Redis") -> None:
                 "use Redis Stack 7.4 or Redis 8"
             )
         for name, value in ENGINE_SETTINGS.items():
-            if max(versions) >= 80_000:
-                await execute(client, "CONFIG", "SET", _REDIS_8_NAMES[name], value)
-            else:
-                await execute(client, "FT.CONFIG", "SET", name, value)
+            try:
+                if max(versions) >= 80_000:
+                    await execute(client, "CONFIG", "SET", _REDIS_8_NAMES[name], value)
+                else:
+                    await execute(client, "FT.CONFIG", "SET", name, value)
+            except exceptions.ResponseError as error:
+                raise RedisUnavailable(f"the query engine's {name} cannot be set: {error}") from error
+
+
+def is_unknown_index(error: exceptions.ResponseError) -> bool:
+    """Whether the reply says that there is no index of that name."""
+    return "no such index" in str(error).lower() or "unknown index" in str(error).lower()
 
 
 async def execute(client: "Redis", *arguments: str | bytes | float) -> Any:

@@ -20,8 +20,8 @@ from app.domain.errors import CursorExpired, IndexNotReady, RedisUnavailable, Se
 from app.search.expression import NUMERIC_SORT_FIELDS, Plan
 from app.search.generation import document_key, index_name
 from app.search.reply import Hit, TierReply, parse_reply
-from app.store.index_state import IndexState, read_live_state
-from app.store.redis import execute, redis_errors
+from app.store.index_state import IndexState, read_live_state, read_state
+from app.store.redis import execute, is_unknown_index, prepare_engine, redis_errors
 
 STATE_POLL_S: Final = 0.5
 
@@ -35,6 +35,8 @@ class Page:
     hits: list[bytes]
     total: int
     generation: int
+    age_s: float
+    """Seconds since that generation last equalled Postgres."""
     partial: str | None
     """Why the search was cut short; None if it was not."""
     next: Cursor | None
@@ -60,6 +62,8 @@ class SearchIndex:
         reachable = True
         while True:
             try:
+                if not reachable:  # it may have been restarted, with its own settings
+                    await prepare_engine(self._client)
                 await self.read_state()
                 reachable = True
             except RedisUnavailable as error:
@@ -93,7 +97,10 @@ class SearchIndex:
                 return await self._page_at(self.state.generation, plan, limit, offset, timeout_ms)
             except CursorExpired:  # that generation was removed since its number was read
                 await self.read_state()
+            try:
                 return await self._page_at(self.state.generation, plan, limit, offset, timeout_ms)
+            except CursorExpired as error:
+                raise IndexNotReady("the search index is gone; the indexer will fill it again") from error
         finally:
             metrics.SEARCH_SECONDS.labels(kind).observe(time.monotonic() - started)
 
@@ -132,25 +139,33 @@ class SearchIndex:
             hits,
             total,
             start.generation,
+            await self._age_s(start.generation),
             "; ".join(dict.fromkeys(warnings)) or None,
             replace(end, total=total) if more else None,
         )
+
+    async def _age_s(self, generation: int) -> float:
+        state = self.known_state
+        if state is None or state.generation != generation:  # a cursor into a generation that is kept
+            state = await read_state(self._client, generation)
+        return state.current_age_s if state else float("inf")
 
     async def _ask(
         self, generation: int, plan: Plan, slices: Sequence["_Slice"], timeout_ms: int
     ) -> list[TierReply]:
         """One FT.SEARCH for each slice, in one round trip."""
+        share_ms = max(1, timeout_ms // len(slices))  # Redis takes the tiers one after the other
         numeric = plan.sort_field if plan.sort_field in NUMERIC_SORT_FIELDS else None
         pipeline = self._client.pipeline(transaction=False)
         for slice_ in slices:
-            pipeline.execute_command(*_search_arguments(generation, plan, slice_, numeric, timeout_ms))
+            pipeline.execute_command(*_search_arguments(generation, plan, slice_, numeric, share_ms))
         with redis_errors():
             try:
                 replies = await pipeline.execute()
             except exceptions.ResponseError as error:
-                if "no such index" in str(error).lower() or "unknown index" in str(error).lower():
+                if is_unknown_index(error):
                     raise CursorExpired(
-                        "the index generation that this cursor points into is gone; start again without it"
+                        "the index generation that this cursor points into is gone; restart without it"
                     ) from error
                 if "timeout" in str(error).lower():
                     raise SearchTimedOut(
@@ -165,7 +180,7 @@ _UNKNOWN: Final = -1
 
 @dataclass(frozen=True, slots=True)
 class _Slice:
-    """Up to `limit` hits of a tier, from the sort key `after` on, without the first `skip`."""
+    """Up to `limit` hits of a tier, beyond the sort key `after`, without the first `skip`."""
 
     tier: int
     after: int | None
@@ -176,12 +191,8 @@ class _Slice:
 def _position_after(generation: int, slice_: _Slice, taken: Sequence[Hit]) -> Cursor:
     """Where the next page begins when `taken` were the last hits seen, from `slice_`."""
     last = taken[-1].sort_key
-    if last is None:
-        return Cursor(generation, slice_.tier, None, slice_.skip + len(taken), _UNKNOWN)
-    same = sum(1 for hit in taken if hit.sort_key == last)
-    if last == slice_.after and same == len(taken):
-        same += slice_.skip
-    return Cursor(generation, slice_.tier, last, same, _UNKNOWN)
+    skip = slice_.skip + len(taken) if last is None else 0
+    return Cursor(generation, slice_.tier, last, skip, _UNKNOWN)
 
 
 def _search_arguments(
@@ -189,7 +200,7 @@ def _search_arguments(
 ) -> list[str | int]:
     expression = plan.tiers[slice_.tier]
     if slice_.after is not None:
-        bounds = f"{slice_.after} +inf" if plan.sort_order == "ASC" else f"-inf {slice_.after}"
+        bounds = f"({slice_.after} +inf" if plan.sort_order == "ASC" else f"-inf ({slice_.after}"
         expression = f"{expression} @{plan.sort_field}:[{bounds}]"
     returned = ["json", numeric] if numeric else ["json"]
     arguments: list[str | int] = ["FT.SEARCH", index_name(generation), expression]

@@ -14,7 +14,7 @@ from app import metrics
 from app.domain.access import Principal
 from app.domain.errors import InvalidInput, NotAllowed, NotAuthenticated, RegistryError
 from app.web.problems import problem, problem_of
-from app.web.services import PRINCIPAL, REQUEST_ID, SERVICES, Services
+from app.web.services import PRINCIPAL, SERVICES, Services
 
 REQUEST_ID_HEADER: Final = "X-Request-ID"
 API_KEY_HEADER: Final = "X-API-Key"
@@ -34,7 +34,6 @@ async def boundary(
     """The one middleware. Whatever happens inside, the caller gets a response in the contract's shape."""
     started = time.perf_counter()
     request_id = request_id_of(request.headers.get(REQUEST_ID_HEADER))
-    request[REQUEST_ID] = request_id
     resource = request.match_info.route.resource
     route = resource.canonical if resource is not None else UNMATCHED
     with metrics.HTTP_REQUESTS_IN_PROGRESS.track_inprogress():
@@ -83,11 +82,10 @@ async def _answer(
 
 async def _admit(request: web.Request) -> None:
     """Let a request to its handler, or raise why not."""
-    name = request.match_info.route.name
-    if name is None:  # no route: the handler answers 404 or 405
+    if request.match_info.http_exception is not None:  # no route: the handler answers 404 or 405
         return
     services = request.app[SERVICES]
-    scope = request.app[SCOPES_BY_ROUTE][name]
+    scope = request.app[SCOPES_BY_ROUTE][request.match_info.route.name or ""]
     if scope is not None:
         principal = await _principal(request, services)
         request[PRINCIPAL] = principal

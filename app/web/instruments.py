@@ -44,7 +44,7 @@ async def search(request: web.Request) -> web.Response:
         orjson.dumps(next_cursor),
         _partial(page),
     )
-    return _found(services, page, body, started)
+    return _found(page, body, started)
 
 
 async def suggest(request: web.Request) -> web.Response:
@@ -60,7 +60,7 @@ async def suggest(request: web.Request) -> web.Response:
         cursor=None,
         timeout_ms=parameters.search_timeout,
     )
-    return _found(services, page, b'{"suggestions":[%b]%b}' % (b",".join(page.hits), _partial(page)), started)
+    return _found(page, b'{"suggestions":[%b]%b}' % (b",".join(page.hits), _partial(page)), started)
 
 
 async def one(request: web.Request) -> web.Response:
@@ -108,7 +108,7 @@ def _number(request: web.Request) -> int:
 
 
 def _not_found(request: web.Request) -> NotFound:
-    return NotFound(f"there is no instrument {request.match_info['id'][:40]!r}")
+    return NotFound(f"there is no instrument {request.match_info['id'][:40]!r}; ids look like {public_id(1)}")
 
 
 def _wants_fresh(request: web.Request) -> bool:
@@ -128,11 +128,11 @@ def _partial(page: Page) -> bytes:
     return b',"partial":true,"partial_reason":%b' % orjson.dumps(page.partial) if page.partial else b""
 
 
-def _found(services: Services, page: Page, body: bytes, started: float) -> web.Response:
+def _found(page: Page, body: bytes, started: float) -> web.Response:
     headers = {
         SOURCE_HEADER: "redis",
         GENERATION_HEADER: str(page.generation),
-        AGE_HEADER: f"{services.index.state.current_age_s:.1f}",
+        AGE_HEADER: f"{page.age_s:.1f}",
         "Server-Timing": f"redis;dur={(time.perf_counter() - started) * 1000:.2f}",
     }
     return web.Response(body=body, content_type=_JSON, headers=headers)

@@ -67,8 +67,7 @@ async def prometheus(request: web.Request) -> web.Response:
 
 async def _postgres_word(services: Services) -> str:
     try:
-        async with services.postgres.connection() as connection:
-            await connection.fetchval("SELECT 1", timeout=2)
+        await services.postgres.ping()
     except PostgresUnavailable:
         return "down"
     return "up"

@@ -23,7 +23,10 @@ def _explain(status: int, error: BaseException | None) -> tuple[HTTPStatus, str]
             return HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, f"a header is longer than {limit} bytes"
         return HTTPStatus.REQUEST_URI_TOO_LONG, f"the request line is longer than {limit} bytes"
     if status == HTTPStatus.BAD_REQUEST:
-        return HTTPStatus.BAD_REQUEST, "the request is not valid HTTP/1.1"
+        return (
+            HTTPStatus.BAD_REQUEST,
+            "the request is not valid HTTP/1.1; what is not ASCII in the URL must be percent-encoded",
+        )
     return HTTPStatus(status), "the request failed"
 
 

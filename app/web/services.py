@@ -24,4 +24,3 @@ class Services:
 
 SERVICES: Final = web.AppKey("services", Services)
 PRINCIPAL: Final = web.RequestKey("principal", Principal)
-REQUEST_ID: Final = web.RequestKey("request_id", str)

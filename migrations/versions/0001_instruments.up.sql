@@ -97,6 +97,7 @@ CREATE TABLE instrument_tombstones (
 );
 CREATE INDEX instrument_tombstones_changed_xid ON instrument_tombstones (changed_xid, instrument_id);
 
+-- The time is the row's own, not the transaction's: rows of one import can be told apart by it.
 CREATE FUNCTION stamp_instrument() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF TG_OP = 'UPDATE' THEN
@@ -111,9 +112,9 @@ BEGIN
         NEW.version := OLD.version + 1;
     ELSE
         NEW.version := 1;
-        NEW.created_at := now();
+        NEW.created_at := clock_timestamp();
     END IF;
-    NEW.updated_at := now();
+    NEW.updated_at := clock_timestamp();
     NEW.changed_xid := pg_current_xact_id();
     RETURN NEW;
 END $$;

@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 
 from app.auth.api_keys import key_hash, new_key
 from app.domain.access import INDEX_ADMIN, INSTRUMENTS_READ
+from app.domain.cursor import MAX_SKIP, Cursor, encode_cursor
+from app.domain.query import Search
 from app.domain.text import words
 from app.parameters.definitions import Parameters
 from app.search.generation import LIVE_KEY, index_name
@@ -207,12 +209,32 @@ async def test_a_cursor_neither_repeats_nor_misses_while_others_come(
     assert [symbol for symbol in seen if symbol != "AAAA"] == whole
 
 
+@pytest.mark.parametrize("sort", ["relevance", "-updated_at"])
+async def test_a_cursor_misses_nothing_when_what_was_seen_goes_away(
+    shop: Client, indexer: WaitLevel, database: Connection, sort: str
+) -> None:
+    whole = await symbols(shop, sort=sort, limit=100)
+    first = await get_json(shop, SEARCH, sort=sort, limit=4)
+    await database.execute("DELETE FROM instruments WHERE symbol = ANY ($1)", whole[2:4])
+    await indexer()
+    rest = await get_json(shop, SEARCH, sort=sort, limit=100, cursor=first["next_cursor"])
+    assert [hit["symbol"] for hit in rest["hits"]] == whole[4:]
+
+
+async def test_a_cursor_made_up_to_go_too_far_is_refused(shop: Client) -> None:
+    search = Search("", {"status": ("active",)})
+    for skip in (MAX_SKIP + 1, 2**53):
+        cursor = encode_cursor(Cursor(1, 0, None, skip, 0), search)
+        async with shop.get(SEARCH, params={"cursor": cursor}) as response:
+            await problem(response, 400)
+
+
 async def test_a_cursor_into_a_generation_that_is_gone_says_restart(shop: Client, redis_client: Any) -> None:
     first = await get_json(shop, SEARCH, limit=2)
     generation = int(await redis_client.get(LIVE_KEY))
     await redis_client.execute_command("FT.DROPINDEX", index_name(generation))
     async with shop.get(SEARCH, params={"limit": 2, "cursor": first["next_cursor"]}) as response:
-        assert "start again" in (await problem(response, 410))["detail"]
+        assert "restart" in (await problem(response, 410))["detail"]
 
 
 async def test_suggestions_are_prefixes(shop: Client) -> None:

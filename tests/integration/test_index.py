@@ -8,13 +8,14 @@ import pytest
 from redis.asyncio import Redis
 
 from app.domain.errors import LeaseLost
-from app.search.generation import FENCE_KEY, document_key, document_prefix
+from app.search.generation import FENCE_KEY, GENERATIONS_KEY, document_key, document_prefix
 from app.store.index_jobs import IndexJobs, JobKind, JobState
 from app.store.index_state import read_live_state
 from app.store.index_writer import IndexWriter, index_info
-from app.store.instruments import open_snapshot
+from app.store.instruments import Position, open_snapshot
 from app.store.lease import Lease
 from app.store.postgres import Connection
+from app.tasks import end_tasks
 from indexer.refresh import Refreshed, refresh
 from indexer.verify import verify
 from tests.integration.conftest import Import, WaitLevel, eventually, running_indexer
@@ -162,7 +163,7 @@ async def test_an_emptied_redis_refuses_the_batch_and_the_watermark(
     with pytest.raises(LeaseLost):
         await writer.write(state.generation, batches[0])
     with pytest.raises(LeaseLost):
-        await writer.advance(state.generation, watermark=1, cluster="x")
+        await writer.advance(state.generation, Position(1, "x", changed=False, taken_at=0.0))
     with pytest.raises(LeaseLost):
         await writer.remove(state.generation, [1])
     with pytest.raises(LeaseLost):
@@ -178,6 +179,15 @@ async def test_a_replaced_leader_is_refused_by_redis(filled: None, redis_client:
         await old.remove(1, [1])
     with pytest.raises(LeaseLost):
         await old.claim()
+    with pytest.raises(LeaseLost):
+        await old.create_generation(999)
+    state = await read_live_state(redis_client)
+    assert state is not None
+    for writer in (old, new):  # the one is replaced, and the live one is nobody's to drop
+        with pytest.raises(LeaseLost):
+            await writer.drop_generation(state.generation)
+    assert await index_info(redis_client, 999) is None
+    assert await index_info(redis_client, state.generation) is not None
     await new.remove(1, [10**9])
 
 
@@ -197,6 +207,62 @@ async def test_a_lease_has_one_holder_and_a_growing_token(database_url: str, dat
     await other.release()
     assert (await one.acquire() or 0) > taken
     await other_connection.close()
+
+
+async def test_a_restored_postgres_leads_past_the_token_that_redis_has_seen(
+    filled: None, database_url: str, database: Connection, redis_client: Redis
+) -> None:
+    await redis_client.set(FENCE_KEY, 5000)
+    await database.execute("DELETE FROM index_leases")
+    async with running_indexer(database_url, redis_client):
+        await rename(database, "T1", "after the restore")
+        assert (await verify(database_url, redis_client, 10)).clean
+    assert int(await redis_client.get(FENCE_KEY) or 0) == 5001
+
+
+async def test_a_rebuild_ends_while_rows_change_without_pause(
+    indexer: WaitLevel, import_instruments: Import, database: Connection, database_url: str
+) -> None:
+    await import_instruments(ROWS)
+    await indexer()
+    writer = await asyncpg.connect(database_url)
+
+    async def change_without_pause() -> None:
+        number = 0
+        while True:
+            number += 1
+            await rename(writer, f"T{number % len(ROWS)}", f"Change {number}")
+
+    changing = asyncio.ensure_future(change_without_pause())
+    try:
+        job_id, _ = await IndexJobs(database).request(JobKind.REBUILD, "tests")
+
+        async def ended() -> bool:
+            job = await IndexJobs(database).read(job_id)
+            return job is not None and job.finished
+
+        await eventually(ended)
+        job = await IndexJobs(database).read(job_id)
+        assert job is not None and job.state is JobState.DONE, job
+    finally:
+        await end_tasks(changing)
+        await writer.close()
+    assert (await indexer()).clean
+
+
+async def test_documents_that_an_old_copy_of_redis_brings_back_are_removed(
+    filled: None, database_url: str, redis_client: Redis
+) -> None:
+    """As after a restart from a copy that was taken while a generation was being removed."""
+    await redis_client.sadd(GENERATIONS_KEY, 77)
+    await redis_client.hset(document_key(77, 1), "version", "1")
+    async with running_indexer(database_url, redis_client):
+
+        async def gone() -> bool:
+            return not await redis_client.exists(document_key(77, 1))
+
+        await eventually(gone)
+        assert b"77" not in await redis_client.smembers(GENERATIONS_KEY)
 
 
 async def test_two_runners_one_leads_and_the_other_takes_over(

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from app.domain.countries import country_code, country_of_place
 from app.domain.currencies import Quotation, quotation
-from app.domain.cursor import Cursor, decode_cursor, encode_cursor
+from app.domain.cursor import MAX_SKIP, Cursor, decode_cursor, encode_cursor
 from app.domain.errors import InvalidInput
 from app.domain.identifiers import InvalidIdentifier, canonical_identifier
 from app.domain.instrument import AssetClass, SizeClass, Status, parse_public_id, public_id, size_class
@@ -180,7 +180,7 @@ positions = st.builds(
     st.integers(0, 2**50),
     st.integers(0, 5),
     st.none() | st.integers(0, 2**52),
-    st.integers(0, 10**6),
+    st.integers(0, MAX_SKIP),
     st.integers(0, 10**7),
 )
 

@@ -1,3 +1,7 @@
+-- name: lock_imports
+-- One import at a time: each merges into what it has read. Any fixed number does as the key.
+SELECT pg_advisory_xact_lock(7236451908114);
+
 -- name: create_staging
 -- What a run read, one row per listing; `document` holds the columns that its source says something about.
 CREATE TEMP TABLE staging (
@@ -52,7 +56,7 @@ FROM (
 
 -- name: remove_duplicates
 WITH removed AS (DELETE FROM staging USING duplicates WHERE staging.ord = duplicates.ord)
-SELECT ord, kept_ord, same_thing FROM duplicates ORDER BY ord;
+SELECT ord, same_thing FROM duplicates ORDER BY ord;
 
 -- name: match_by_source
 UPDATE staging SET instrument_id = instruments.id, owned = true

@@ -15,7 +15,7 @@ LIMIT 1;
 -- The oldest queued job becomes running. What a dead leader left running is taken up again.
 UPDATE index_jobs SET state = 'running', started_at = coalesce(started_at, now())
 WHERE id = (SELECT id FROM index_jobs WHERE state IN ('queued', 'running') ORDER BY id LIMIT 1)
-RETURNING id, kind, requested_by;
+RETURNING id, kind;
 
 -- name: progress
 UPDATE index_jobs SET phase = $2, done = $3, total = $4 WHERE id = $1;

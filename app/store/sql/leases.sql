@@ -1,12 +1,14 @@
 -- name: acquire
 -- Take the lease if it is free, expired or already held, on the database's clock; $3 in seconds.
--- The token grows whenever the holder changes. No row: somebody else holds it.
+-- The token grows whenever the holder changes, and beyond $4, the one that Redis has seen: Postgres may
+-- have been restored to a state before it. No row: somebody else holds the lease.
 INSERT INTO index_leases AS lease (name, holder, token, expires_at)
-VALUES ($1, $2, 1, clock_timestamp() + make_interval(secs => $3))
+VALUES ($1, $2, $4::bigint + 1, clock_timestamp() + make_interval(secs => $3))
 ON CONFLICT (name) DO UPDATE
 SET holder = excluded.holder,
     token = CASE WHEN lease.holder = excluded.holder AND lease.expires_at > clock_timestamp()
-                 THEN lease.token ELSE lease.token + 1 END,
+                      AND lease.token >= $4
+                 THEN lease.token ELSE greatest(lease.token, $4) + 1 END,
     expires_at = excluded.expires_at
 WHERE lease.holder = excluded.holder OR lease.expires_at <= clock_timestamp()
 RETURNING token;
@@ -15,4 +17,4 @@ RETURNING token;
 UPDATE index_leases SET expires_at = clock_timestamp() WHERE name = $1 AND holder = $2;
 
 -- name: holder
-SELECT holder, token FROM index_leases WHERE name = $1 AND expires_at > clock_timestamp();
+SELECT holder FROM index_leases WHERE name = $1 AND expires_at > clock_timestamp();
