@@ -123,9 +123,9 @@ class _Leader:
                 await self._tidy(jobs)
                 while not stop.is_set():
                     self._wake.clear()
-                    await self._level(jobs)
-                    if await self._carry_out_next_job(jobs, stop):
-                        continue  # what changed meanwhile may have woken nobody else
+                    # Until there is nothing left to do: what changed meanwhile may wake nobody else.
+                    if await self._carry_out_next_job(jobs, stop) or await self._needs_rebuild(jobs):
+                        continue
                     await _wait(self._wake, self._settings.refresh_s)
                     await _wait(stop, SETTLE_S)
             finally:
@@ -145,13 +145,14 @@ class _Leader:
         for number in await remove_stale(self._writer, jobs, live):
             log.info("generation removed", generation=number)
 
-    async def _level(self, jobs: IndexJobs) -> None:
-        """Bring the live index level with Postgres, or ask for a rebuild where a refresh cannot."""
+    async def _needs_rebuild(self, jobs: IndexJobs) -> bool:
+        """Bring the live index level with Postgres; where a refresh cannot, ask for a rebuild."""
         needed = await self._refresh()
-        if needed.need is Need.REBUILD:
-            _, created = await jobs.request(JobKind.REBUILD, f"indexer: {needed.reason}")
-            if created:
-                log.warning("index needs a rebuild", reason=needed.reason)
+        if needed.need is not Need.REBUILD:
+            return False
+        log.warning("index needs a rebuild", reason=needed.reason)
+        await jobs.request(JobKind.REBUILD, f"indexer: {needed.reason}")
+        return True
 
     async def _refresh(self) -> Plan:
         """Refresh the live index if that is what it needs; what it needed."""

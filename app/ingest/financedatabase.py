@@ -13,6 +13,12 @@ from app.ingest.rows import RowReader
 
 NAME: Final = "financedatabase"
 
+_CURRENCY_ATTRIBUTES: Final = {"base_currency": "base_currency", "quote_currency": "quote_currency"}
+_CRYPTO_ATTRIBUTES: Final = {
+    "base_currency": "cryptocurrency",
+    "quote_currency": "currency",
+    "website": "website",
+}
 _FUND_ATTRIBUTES: Final = {"category_group": "category_group", "category": "category", "family": "family"}
 
 
@@ -68,37 +74,25 @@ def _fund_like(asset_class: AssetClass) -> Callable[[RowReader], Listing]:
     return convert
 
 
-def currency_pair(row: RowReader) -> Listing:
-    mic, exchange = row.venue()
-    quote = row.text("quote_currency")
-    known = quotation(quote) if quote else None
-    return Listing(
-        symbol=row.symbol(),
-        name=row.name(),
-        asset_class=AssetClass.CURRENCY,
-        mic=mic,
-        exchange=exchange,
-        # Baskets and metals among the quotes are no ISO 4217 currency; the attribute keeps them.
-        currency=known.currency if known else None,
-        attributes=row.attributes({"base_currency": "base_currency", "quote_currency": "quote_currency"}),
-    )
+def _pair(asset_class: AssetClass, attributes: dict[str, str]) -> Callable[[RowReader], Listing]:
+    """`attributes` as for `RowReader.attributes`; its `quote_currency` is also the listing's currency."""
 
+    def convert(row: RowReader) -> Listing:
+        mic, exchange = row.venue()
+        quote = row.text(attributes["quote_currency"])
+        known = quotation(quote) if quote else None
+        return Listing(
+            symbol=row.symbol(),
+            name=row.name(),
+            asset_class=asset_class,
+            mic=mic,
+            exchange=exchange,
+            # Baskets, metals and coins among the quotes are no ISO 4217 currency; the attribute keeps them.
+            currency=known.currency if known else None,
+            attributes=row.attributes(attributes),
+        )
 
-def crypto(row: RowReader) -> Listing:
-    mic, exchange = row.venue()
-    quote = row.text("currency")
-    known = quotation(quote) if quote else None
-    return Listing(
-        symbol=row.symbol(),
-        name=row.name(),
-        asset_class=AssetClass.CRYPTO,
-        mic=mic,
-        exchange=exchange,
-        currency=known.currency if known else None,
-        attributes=row.attributes(
-            {"base_currency": "cryptocurrency", "quote_currency": "currency", "website": "website"}
-        ),
-    )
+    return convert
 
 
 _EQUITY_COLUMNS: Final = (
@@ -130,8 +124,16 @@ CONVERTERS: Final = {
             _fund_like(AssetClass.INDEX),
         ),
         ("symbol name currency summary family exchange", "moneymarkets", _fund_like(AssetClass.MONEY_MARKET)),
-        ("symbol name base_currency quote_currency summary exchange", "currencies", currency_pair),
-        ("symbol name cryptocurrency currency summary exchange website", "cryptos", crypto),
+        (
+            "symbol name base_currency quote_currency summary exchange",
+            "currencies",
+            _pair(AssetClass.CURRENCY, _CURRENCY_ATTRIBUTES),
+        ),
+        (
+            "symbol name cryptocurrency currency summary exchange website",
+            "cryptos",
+            _pair(AssetClass.CRYPTO, _CRYPTO_ATTRIBUTES),
+        ),
     )
 }
 """A file's set of columns -> its kind and its converter."""

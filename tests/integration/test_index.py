@@ -48,6 +48,11 @@ async def refresh_once(database_url: str, client: Redis) -> Refreshed:
         return await refresh(snapshot, position, IndexWriter(client, int(token)), state)
 
 
+def changes(refreshed: Refreshed) -> tuple[int, int]:
+    """(written, removed); how many rows were read depends on transactions of other databases too."""
+    return refreshed.written, refreshed.removed
+
+
 @pytest.fixture
 async def filled(database_url: str, redis_client: Redis, import_instruments: Import) -> None:
     """An index over ROWS whose indexer has stopped: the test refreshes by itself."""
@@ -103,8 +108,8 @@ async def test_a_refresh_writes_only_what_changed(
     filled: None, database_url: str, database: Connection, redis_client: Redis
 ) -> None:
     await rename(database, "T3", "Renamed Company")
-    assert await refresh_once(database_url, redis_client) == Refreshed(read=1, written=1, removed=0)
-    assert await refresh_once(database_url, redis_client) == Refreshed(read=0, written=0, removed=0)
+    assert changes(await refresh_once(database_url, redis_client)) == (1, 0)
+    assert changes(await refresh_once(database_url, redis_client)) == (0, 0)
 
 
 async def test_what_an_open_transaction_makes_us_read_again_is_not_written_again(
@@ -116,7 +121,8 @@ async def test_what_an_open_transaction_makes_us_read_again_is_not_written_again
     await rename(holding, "T9", "held open")
     await rename(database, "T3", "Renamed Company")
     assert (await refresh_once(database_url, redis_client)).written == 1
-    assert await refresh_once(database_url, redis_client) == Refreshed(read=1, written=0, removed=0)
+    again = await refresh_once(database_url, redis_client)
+    assert again.read >= 1 and changes(again) == (0, 0)
     await transaction.rollback()
     await holding.close()
 
@@ -136,7 +142,7 @@ async def test_importing_the_same_again_touches_no_document(
 ) -> None:
     report = await import_instruments(ROWS)
     assert (report.unchanged, report.changed, report.created) == (len(ROWS), 0, 0)
-    assert await refresh_once(database_url, redis_client) == Refreshed(0, 0, 0)
+    assert changes(await refresh_once(database_url, redis_client)) == (0, 0)
 
 
 async def test_an_emptied_redis_is_noticed_and_refilled(

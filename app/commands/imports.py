@@ -1,0 +1,104 @@
+"""`instrument-registry import`."""
+
+import asyncio
+import sys
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+
+from app.commands.database import database_url
+from app.ingest import generic
+from app.ingest.files import FORMATS, file_source, find_files
+from app.ingest.importer import ImportReport, import_rows
+from app.terminal import fail, output, reading_progress
+
+REJECTS_FILE: Final = "import-rejects.csv"
+
+PathArgument = Annotated[
+    list[Path], typer.Argument(help="Files or folders; plain, .gz, .bz2 or .xz.", show_default=False)
+]
+
+
+def import_(
+    paths: PathArgument,
+    format_: Annotated[
+        str | None,
+        typer.Option("--format", help=f"Insist on a format: {', '.join(FORMATS)}.", show_default=False),
+    ] = None,
+    source: Annotated[
+        str | None,
+        typer.Option(
+            help="Name of the source, whose rows these are (default: the format's own).", show_default=False
+        ),
+    ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Also replace fields that were edited by hand.")
+    ] = False,
+    delist_missing: Annotated[
+        bool, typer.Option("--delist-missing", help="Delist what the imported sources no longer name.")
+    ] = False,
+    rejects: Annotated[Path, typer.Option(help="Where to write what is wrong with which row.")] = Path(
+        REJECTS_FILE
+    ),
+) -> None:
+    """Import instruments; formats are found out by content. Importing the same again changes nothing.
+
+    Example: instrument-registry import ./financedatabase ./nasdaq.json.xz
+    """
+    if format_ is not None and format_ not in FORMATS:
+        fail(f"--format must be one of {', '.join(FORMATS)}")
+    report = import_files(
+        database_url(),
+        find_files(paths),
+        rejects,
+        actor="import",
+        format_name=format_,
+        source=source,
+        overwrite=overwrite,
+        delist_missing=delist_missing,
+    )
+    print_report(report, rejects)
+    if report.rejected == report.read > 0:
+        sys.exit(1)
+
+
+def import_files(
+    url: str,
+    files: list[Path],
+    rejects: Path,
+    *,
+    actor: str,
+    format_name: str | None = None,
+    source: str | None = None,
+    overwrite: bool = False,
+    delist_missing: bool = False,
+) -> ImportReport:
+    """Import files with a progress bar. Raises as `import_rows` does."""
+    with reading_progress(files) as counted:
+        sources = [file_source(f, format_name=format_name, source=source, counted=counted) for f in files]
+        if delist_missing and any(item.source in (generic.CSV, generic.NDJSON) for item in sources):
+            fail(
+                "--delist-missing with csv or ndjson needs --source NAME: other files have rows of their own"
+            )
+        return asyncio.run(
+            import_rows(
+                url, sources, rejects, actor=actor, overwrite=overwrite, delist_missing=delist_missing
+            )
+        )
+
+
+def print_report(report: ImportReport, rejects: Path) -> None:
+    output.print(
+        f"{report.read:,} rows read: {report.created:,} created, {report.changed:,} changed, "
+        f"{report.unchanged:,} unchanged, {report.duplicates:,} duplicates, {report.rejected:,} rejected"
+    )
+    if report.delisting_held_back:
+        output.print("Nothing was delisted: a rejected row may name what seems to be missing; mend it first")
+    if report.delisted:
+        output.print(f"{report.delisted:,} instruments delisted, which their sources no longer name")
+    if report.rejected or report.duplicates or report.dropped_values or report.replaced_values:
+        output.print(
+            f"{report.dropped_values:,} values dropped, {report.replaced_values:,} replaced; "
+            f"row by row in {rejects}"
+        )

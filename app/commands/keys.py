@@ -1,0 +1,85 @@
+"""`instrument-registry keys`."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from typing import Annotated
+
+import typer
+
+from app.auth.api_keys import key_hash, new_key
+from app.commands.database import database_url
+from app.domain.access import SCOPES
+from app.store.api_keys import add_key, read_all_keys, revoke_key
+from app.terminal import fail, messages, output, print_table
+
+keys = typer.Typer(no_args_is_help=True, help="API keys: create, list, revoke.")
+
+
+@keys.command("create")
+def create_key(
+    owner: Annotated[str, typer.Option(help="Who the key is for.")],
+    scope: Annotated[list[str], typer.Option(help=f"What it may do; repeatable: {', '.join(SCOPES)}.")],
+    expires_in_days: Annotated[
+        float | None,
+        typer.Option(min=0.001, max=36_500, help="Days it is valid (default: for ever).", show_default=False),
+    ] = None,
+) -> None:
+    """Create an API key; its secret is shown once.
+
+    Example: instrument-registry keys create --owner trading-desk --scope instruments:read
+    """
+    if unknown := sorted(set(scope) - set(SCOPES)):
+        fail(f"unknown scope {unknown[0]}; known are {', '.join(SCOPES)}")
+    if not 1 <= len(owner.strip()) <= 200:
+        fail("--owner must have 1 to 200 characters")
+    key = new_key()
+    expires_at = None if expires_in_days is None else datetime.now(UTC) + timedelta(days=expires_in_days)
+    key_id = asyncio.run(
+        add_key(
+            database_url(),
+            owner=owner.strip(),
+            scopes=list(dict.fromkeys(scope)),
+            secret_sha256=key_hash(key),
+            expires_at=expires_at,
+        )
+    )
+    messages.print(f"Key {key_id} for {owner.strip()}. This is the only time that it is shown:")
+    output.print(key)
+
+
+@keys.command("list")
+def list_keys() -> None:
+    """List the API keys, without their secrets.
+
+    Example: instrument-registry keys list
+    """
+    rows = [
+        (
+            key.id,
+            key.owner,
+            "\n".join(key.scopes),
+            _minute(key.created_at),
+            _minute(key.expires_at),
+            _minute(key.revoked_at),
+        )
+        for key in asyncio.run(read_all_keys(database_url()))
+    ]
+    print_table(("id", "owner", "scopes", "created", "expires", "revoked"), rows)
+
+
+@keys.command("revoke")
+def revoke(
+    key_id: Annotated[
+        int, typer.Argument(min=1, max=2**63 - 1, metavar="ID", help="The key's id, as `keys list` shows it.")
+    ],
+) -> None:
+    """Revoke an API key; every process refuses it within seconds.
+
+    Example: instrument-registry keys revoke 7
+    """
+    asyncio.run(revoke_key(database_url(), key_id))
+    output.print(f"Key {key_id} is revoked.")
+
+
+def _minute(time: datetime | None) -> str | None:
+    return None if time is None else f"{time:%Y-%m-%d %H:%M}Z"
