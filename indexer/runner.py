@@ -142,6 +142,9 @@ class _Leader:
         recorded = {generation.number: generation.state for generation in await jobs.generations()}
         if info is not None and recorded.get(live) not in (None, "live"):
             await jobs.record_live(live, int(info["num_docs"]))
+        await self._remove_stale(jobs, live)
+
+    async def _remove_stale(self, jobs: IndexJobs, live: int) -> None:
         for number in await remove_stale(self._writer, jobs, live):
             log.info("generation removed", generation=number)
 
@@ -213,7 +216,7 @@ class _Leader:
                 )
             log.info("generation live", generation=generation)
             progress.enter("pruning")
-            await remove_stale(self._writer, jobs, generation)
+            await self._remove_stale(jobs, generation)
             progress.enter("done", documents, documents)
 
         async def keep_live_fresh() -> None:
