@@ -12,7 +12,7 @@ async def end_tasks(*tasks: "asyncio.Future[Any]") -> None:
     A cancellation can get lost: before Python 3.12 `asyncio.wait_for`, which drivers use, returns a
     result that came at the same moment instead. So it is said again until it was heard.
     """
-    pending = set(tasks)
+    pending = {task for task in tasks if not task.done()}
     while pending:
         for task in pending:
             task.cancel()

@@ -1,7 +1,5 @@
 """`instrument-registry demo`."""
 
-import asyncio
-import signal
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -9,6 +7,7 @@ import typer
 
 from app.commands.imports import REJECTS_FILE, import_files, print_report
 from app.embedded.demo import Connection, Demo
+from app.embedded.interrupts import Interrupts
 from app.ingest.files import find_files
 from app.ingest.importer import import_rows
 from app.ingest.sample import sample_source
@@ -17,7 +16,6 @@ from app.settings import Settings
 from app.store.imports import instruments_exist
 from app.terminal import messages, output
 
-_ENDING_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _DEMO_COMMANDS: Final = (
     "curl '{url}/v1/instruments/search?q=apple&limit=3'",
     "curl '{url}/v1/instruments/suggest?q=sie'",
@@ -49,34 +47,26 @@ def demo(
     settings = Settings.from_environment(port=port, data_dir=data_dir)
     Parameters.from_environment()  # a bad value stops the start here, not in a child's log
     files = find_files(import_ or [])
-    for name in _ENDING_SIGNALS:
-        signal.signal(name, _end_once)
     try:
-        with Demo(settings) as parts:
+        interrupts = Interrupts()
+        with Demo(settings, interrupts) as parts:
             messages.print(f"Starting {_own_servers(settings)} ...")
             connection = parts.start_servers()
             url = connection.database_url
-            with_sample = sample and not asyncio.run(instruments_exist(url))
+            with_sample = sample and not interrupts.run(instruments_exist(url))
             rejects = settings.data_dir / REJECTS_FILE
             if files:
-                print_report(import_files(url, files, rejects, actor="demo"), rejects)
+                print_report(import_files(url, files, rejects, actor="demo", run=interrupts.run), rejects)
             if with_sample:
                 messages.print("Loading the sample ...")
                 rejects = settings.data_dir / f"sample-{REJECTS_FILE}"
-                asyncio.run(import_rows(url, [sample_source()], rejects, actor="demo"))
+                interrupts.run(import_rows(url, [sample_source()], rejects, actor="demo"))
             messages.print("Starting the indexer and the API, filling the index ...")
             parts.start_service(connection)
             _print_welcome(connection)
             parts.wait()
     except KeyboardInterrupt:
         messages.print("Stopped; the data is kept.")
-
-
-def _end_once(*_: object) -> None:
-    """End by the first signal, undisturbed by the next: make passes Ctrl-C on a second time."""
-    for name in _ENDING_SIGNALS:
-        signal.signal(name, signal.SIG_IGN)
-    raise KeyboardInterrupt
 
 
 def _own_servers(settings: Settings) -> str:

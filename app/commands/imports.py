@@ -2,8 +2,9 @@
 
 import asyncio
 import sys
+from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import typer
 
@@ -73,15 +74,16 @@ def import_files(
     source: str | None = None,
     overwrite: bool = False,
     delist_missing: bool = False,
+    run: Callable[[Coroutine[Any, Any, ImportReport]], ImportReport] = asyncio.run,
 ) -> ImportReport:
-    """Import files with a progress bar. Raises as `import_rows` does."""
+    """Import files with a progress bar; `run` runs the coroutine. Raises as `import_rows` does."""
     with reading_progress(files) as counted:
         sources = [file_source(f, format_name=format_name, source=source, counted=counted) for f in files]
         if delist_missing and any(item.source in (generic.CSV, generic.NDJSON) for item in sources):
             fail(
                 "--delist-missing with csv or ndjson needs --source NAME: other files have rows of their own"
             )
-        return asyncio.run(
+        return run(
             import_rows(
                 url, sources, rejects, actor=actor, overwrite=overwrite, delist_missing=delist_missing
             )

@@ -4,7 +4,6 @@ It starts them in order, waits until a search would be answered, and stops them 
 Ctrl-C, on SIGTERM, or when one of them ends.
 """
 
-import asyncio
 import contextlib
 import fcntl
 import json
@@ -26,6 +25,7 @@ import asyncpg
 from app.auth.api_keys import key_hash, new_key
 from app.domain.access import INSTRUMENTS_READ, SCOPES
 from app.embedded.children import Child, EmbeddedError, start_child
+from app.embedded.interrupts import Interrupts
 from app.embedded.postgres import DATABASE, EmbeddedPostgres, start_postgres
 from app.embedded.redis import start_redis
 from app.settings import Settings
@@ -62,7 +62,8 @@ class _Secrets:
 class Demo:
     """The running parts; a context manager that stops whatever was started. Raises EmbeddedError."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, interrupts: Interrupts) -> None:
+        self._interrupts = interrupts
         self._settings = settings
         self._folder = settings.data_dir.absolute()
         self._connection_file = self._folder / "connection.json"
@@ -90,7 +91,7 @@ class Demo:
         if self._settings.database_url is None:
             postgres = start_postgres(self._folder, known.postgres_password)
             self._children.append(postgres.child)
-            asyncio.run(_create_database(postgres))
+            self._interrupts.run(_create_database(postgres))
             database_url = postgres.url()
         else:
             database_url = self._settings.database_url.get_secret_value()
@@ -100,11 +101,13 @@ class Demo:
             redis_url = redis.url()
         else:
             redis_url = self._settings.redis_url.get_secret_value()
-        asyncio.run(_check_redis(redis_url))
-        asyncio.run(migrate.upgrade(database_url))
+        self._interrupts.run(_check_redis(redis_url))
+        self._interrupts.run(migrate.upgrade(database_url))
         demo_key = self._settings.demo_key
         key = demo_key.get_secret_value() if demo_key is not None else known.api_key
-        asyncio.run(set_only_key(database_url, owner=_OWNER, scopes=SCOPES, secret_sha256=key_hash(key)))
+        self._interrupts.run(
+            set_only_key(database_url, owner=_OWNER, scopes=SCOPES, secret_sha256=key_hash(key))
+        )
         return Connection(f"http://{HOST}:{self._settings.port}", key, database_url, redis_url)
 
     def start_service(self, connection: Connection) -> None:
@@ -149,7 +152,8 @@ class Demo:
                 raise EmbeddedError(f"{child.name} ended, so everything was stopped: {child.log_tail()}")
 
     def _stop(self) -> None:
-        """Stop the API first, the databases last."""
+        """Stop the API first, the databases last, undisturbed by further signals."""
+        self._interrupts.ignore()
         self._connection_file.unlink(missing_ok=True)
         while self._children:
             self._children.pop().stop()

@@ -1,0 +1,57 @@
+"""SIGINT, SIGTERM and SIGHUP as one KeyboardInterrupt, raised only where it does no harm.
+
+Raised inside an event loop it tears through drivers' callbacks, and a cancellation, which asyncio makes
+of it, can get lost in them. So while a coroutine runs a signal is only noted; the coroutine is ended for
+sure, and the KeyboardInterrupt comes afterwards.
+"""
+
+import asyncio
+import signal
+from collections.abc import Coroutine
+from typing import Any, Final, TypeVar
+
+from app.tasks import end_tasks
+
+SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_POLL_S: Final = 0.1
+
+T = TypeVar("T")
+
+
+class Interrupts:
+    """Takes the signals over, for the rest of the process; to be made in the main thread."""
+
+    def __init__(self) -> None:
+        self._noted = False
+        self._running = False
+        for name in SIGNALS:
+            signal.signal(name, self._on_signal)
+
+    def ignore(self) -> None:
+        """Let nothing disturb what is to come."""
+        for name in SIGNALS:
+            signal.signal(name, signal.SIG_IGN)
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """`asyncio.run`, ended by a signal; then raises KeyboardInterrupt."""
+        self._running = True
+        try:
+            task = asyncio.run(self._until_noted(work))
+        finally:
+            self._running = False
+        if self._noted:
+            raise KeyboardInterrupt
+        return task.result()
+
+    def _on_signal(self, *_: object) -> None:
+        self._noted = True
+        if not self._running:
+            raise KeyboardInterrupt
+
+    async def _until_noted(self, work: Coroutine[Any, Any, T]) -> "asyncio.Task[T]":
+        """The task of the work, ended: by itself, or because of a signal."""
+        task = asyncio.ensure_future(work)
+        while not task.done() and not self._noted:
+            await asyncio.wait((task,), timeout=_POLL_S)
+        await end_tasks(task)
+        return task
