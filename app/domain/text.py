@@ -17,7 +17,9 @@ def fold(text: str) -> str:
     """`text` in lower case, without accents, in compatibility form (full-width letters made plain)."""
     if text.isascii():
         return text.lower()
-    decomposed = unicodedata.normalize("NFKD", text.casefold())
+    # Decomposed before as well: a mathematical bold A has no lower case, the A that it stands for has.
+    folded = unicodedata.normalize("NFKD", text).casefold()
+    decomposed = unicodedata.normalize("NFKD", folded)
     bare = "".join(character for character in decomposed if not unicodedata.combining(character))
     return unicodedata.normalize("NFC", bare).translate(_LETTERS_WITHOUT_DECOMPOSITION)
 
@@ -29,4 +31,5 @@ def words(text: str) -> list[str]:
 
 def symbol_key(text: str) -> str:
     """The form in which symbols and identifiers are compared: upper case, single spaces."""
-    return " ".join(unicodedata.normalize("NFKC", text).upper().split())
+    upper = unicodedata.normalize("NFKC", text).upper()
+    return " ".join(unicodedata.normalize("NFKC", upper).split())

@@ -129,6 +129,7 @@ def test_size_classes(cap: str, size: SizeClass | None) -> None:
         ("Газпром", ["газпром"]),
         ("(((", []),
         ("_under_score_", ["under", "score"]),
+        ("𝑨𝑩", ["ab"]),
     ],
 )
 def test_words_are_folded(text: str, expected: list[str]) -> None:
