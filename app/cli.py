@@ -9,7 +9,6 @@ import typer
 import uvloop
 
 from app import main as service
-from app.commands.database import database_url
 from app.commands.demo import demo
 from app.commands.imports import import_
 from app.commands.keys import keys
@@ -48,7 +47,7 @@ def migrate() -> None:
 
     Example: REGISTRY_DATABASE_URL=postgresql://... instrument-registry migrate
     """
-    asyncio.run(migrations.upgrade(database_url()))
+    asyncio.run(migrations.upgrade(Settings.from_environment().needed_database_url()))
     output.print("The schema is up to date.")
 
 

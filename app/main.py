@@ -12,7 +12,6 @@ from app import metrics
 from app.auth.keyring import Keyring
 from app.domain.access import Principal
 from app.domain.errors import RedisUnavailable
-from app.environment import SettingsError
 from app.parameters.definitions import Parameters
 from app.settings import Settings
 from app.store.postgres import Postgres
@@ -35,12 +34,9 @@ def make_app(settings: Settings, parameters: Parameters, died: "asyncio.Future[N
 
     `died` is given the error of a background task that ended, which none should.
     """
-    if settings.database_url is None or settings.redis_url is None:
-        missing = "REGISTRY_DATABASE_URL" if settings.database_url is None else "REGISTRY_REDIS_URL"
-        raise SettingsError(f"{missing}: is not set; name a server, or try everything with make demo")
-    postgres = Postgres(settings.database_url.get_secret_value(), settings.postgres_pool_size)
+    postgres = Postgres(settings.needed_database_url(), settings.postgres_pool_size)
     client = open_redis(
-        settings.redis_url.get_secret_value(),
+        settings.needed_redis_url(),
         pool_size=settings.redis_pool_size,
         timeout_s=parameters.search_timeout / 1000 + _REPLY_GRACE_S,
     )

@@ -8,7 +8,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 from pydantic_settings import NoDecode, SettingsConfigDict
 
 from app.domain.access import SCOPES
-from app.environment import EnvironmentModel
+from app.environment import EnvironmentModel, SettingsError, variable_name
 
 
 def _split(value: object) -> object:
@@ -77,3 +77,20 @@ class Settings(EnvironmentModel):
     shutdown_grace_s: Annotated[float, Field(ge=0, le=600)] = 10.0
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["json", "text"] = "json"
+
+    def needed_database_url(self) -> str:
+        """Raises SettingsError where it is not set."""
+        return _needed(self, "database_url", self.database_url)
+
+    def needed_redis_url(self) -> str:
+        """Raises SettingsError where it is not set."""
+        return _needed(self, "redis_url", self.redis_url)
+
+
+def _needed(settings: Settings, field_name: str, url: SecretStr | None) -> str:
+    if url is None:
+        raise SettingsError(
+            f"{variable_name(type(settings), field_name)}: is not set; name a server, or try everything with "
+            "make demo: while it runs, its connection.json holds the URL"
+        )
+    return url.get_secret_value()

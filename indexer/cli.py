@@ -233,12 +233,5 @@ def _runner_settings(database_url: str, parameters: Parameters) -> RunnerSetting
 
 
 def _urls(settings: Settings) -> tuple[str, str]:
-    """The URLs of both servers. Raises SettingsError."""
-    for name, url in (
-        ("REGISTRY_DATABASE_URL", settings.database_url),
-        ("REGISTRY_REDIS_URL", settings.redis_url),
-    ):
-        if url is None:
-            raise SettingsError(f"{name}: is not set; while the demo runs, its connection.json holds the URL")
-    assert settings.database_url and settings.redis_url  # noqa: S101 - for the type checker
-    return settings.database_url.get_secret_value(), settings.redis_url.get_secret_value()
+    """The URLs of Postgres and Redis. Raises SettingsError."""
+    return settings.needed_database_url(), settings.needed_redis_url()

@@ -54,7 +54,7 @@ async def rebuild(
         await writer.create_generation(generation)
         # 2. Everything, from one snapshot.
         await _load(database_url, writer, generation, progress)
-        # 3. What changed meanwhile, until nothing did; then it must be complete.
+        # 3. What changed meanwhile, until little does; then it must be complete.
         documents = await _catch_up(database_url, client, writer, generation, progress)
         # 4. Live, in one step.
         progress.enter("swapping")

@@ -85,7 +85,7 @@ async def _until_first(*tasks: Awaitable[None]) -> None:
         task.result()
 
 
-async def _set(event: asyncio.Event) -> None:
+async def _until_set(event: asyncio.Event) -> None:
     await event.wait()
 
 
@@ -225,5 +225,5 @@ class _Leader:
                 await _wait(self._wake, self._settings.refresh_s)
                 await self._refresh()
 
-        await _until_first(build(), report(), keep_live_fresh(), _set(stop))
+        await _until_first(build(), report(), keep_live_fresh(), _until_set(stop))
         await jobs.report(job_id, progress.phase, progress.done, progress.total)

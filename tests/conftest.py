@@ -8,6 +8,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from uuid import uuid4
 
@@ -65,14 +66,21 @@ def url_of(database: str) -> str:
     return os.environ[POSTGRES_VARIABLE].removesuffix("/postgres") + f"/{database}"
 
 
+@asynccontextmanager
+async def own_database(options: str = "") -> AsyncIterator[str]:
+    """The URL of a database of one's own; `options` are those of CREATE DATABASE."""
+    name = f"test_{uuid4().hex}"
+    server = os.environ[POSTGRES_VARIABLE]
+    await execute_on(server, f"CREATE DATABASE {name} {options}")
+    yield url_of(name)
+    await execute_on(server, f"DROP DATABASE {name} WITH (FORCE)")
+
+
 @pytest.fixture
 async def database_url() -> AsyncIterator[str]:
     """A migrated database, empty."""
-    name = f"test_{uuid4().hex}"
-    server = os.environ[POSTGRES_VARIABLE]
-    await execute_on(server, f"CREATE DATABASE {name} TEMPLATE {TEMPLATE}")
-    yield url_of(name)
-    await execute_on(server, f"DROP DATABASE {name} WITH (FORCE)")
+    async with own_database(f"TEMPLATE {TEMPLATE}") as url:
+        yield url
 
 
 @pytest.fixture

@@ -8,10 +8,10 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from app.commands.database import database_url
 from app.ingest import generic
 from app.ingest.files import FORMATS, file_source, find_files
 from app.ingest.importer import ImportReport, import_rows
+from app.settings import Settings
 from app.terminal import fail, output, reading_progress
 
 REJECTS_FILE: Final = "import-rejects.csv"
@@ -50,7 +50,7 @@ def import_(
     if format_ is not None and format_ not in FORMATS:
         fail(f"--format must be one of {', '.join(FORMATS)}")
     report = import_files(
-        database_url(),
+        Settings.from_environment().needed_database_url(),
         find_files(paths),
         rejects,
         actor="import",

@@ -7,8 +7,8 @@ from typing import Annotated
 import typer
 
 from app.auth.api_keys import key_hash, new_key
-from app.commands.database import database_url
 from app.domain.access import SCOPES
+from app.settings import Settings
 from app.store.api_keys import add_key, read_all_keys, revoke_key
 from app.terminal import fail, messages, output, print_table
 
@@ -36,7 +36,7 @@ def create_key(
     expires_at = None if expires_in_days is None else datetime.now(UTC) + timedelta(days=expires_in_days)
     key_id = asyncio.run(
         add_key(
-            database_url(),
+            Settings.from_environment().needed_database_url(),
             owner=owner.strip(),
             scopes=list(dict.fromkeys(scope)),
             secret_sha256=key_hash(key),
@@ -62,7 +62,7 @@ def list_keys() -> None:
             _minute(key.expires_at),
             _minute(key.revoked_at),
         )
-        for key in asyncio.run(read_all_keys(database_url()))
+        for key in asyncio.run(read_all_keys(Settings.from_environment().needed_database_url()))
     ]
     print_table(("id", "owner", "scopes", "created", "expires", "revoked"), rows)
 
@@ -77,7 +77,7 @@ def revoke(
 
     Example: instrument-registry keys revoke 7
     """
-    asyncio.run(revoke_key(database_url(), key_id))
+    asyncio.run(revoke_key(Settings.from_environment().needed_database_url(), key_id))
     output.print(f"Key {key_id} is revoked.")
 
 

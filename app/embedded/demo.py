@@ -120,9 +120,8 @@ class Demo:
             "REGISTRY_HOST": HOST,
             "REGISTRY_PORT": str(self._settings.port),
         }
-        for name in [name for name in environment if name.removesuffix("_FILE") in environment]:
-            if name.endswith("_FILE"):
-                del environment[name]
+        for name in [name for name in environment if f"{name}_FILE" in environment]:
+            del environment[f"{name}_FILE"]
         for name, module, arguments in (("indexer", "indexer", ["run"]), ("api", "app.cli", ["serve"])):
             command = [sys.executable, "-P", "-m", module, *arguments]
             child = start_child(name, command, self._folder / f"{name}.log", environment=environment)

@@ -11,7 +11,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
-from uuid import uuid4
 
 import asyncpg
 import pytest
@@ -27,7 +26,7 @@ from app.search.generation import document_key
 from app.store.index_state import read_live_state
 from app.store.postgres import Connection
 from indexer.cli import cli as indexer_cli
-from tests.conftest import POSTGRES_VARIABLE, execute_on, url_of
+from tests.conftest import own_database, url_of
 from tests.integration.conftest import Import, running_indexer
 
 COMMAND_TIMEOUT_S = 30.0
@@ -109,11 +108,8 @@ def run(database_url: str, redis_url: str, tmp_path: Path) -> Run:
 @pytest.fixture
 async def empty_database_url() -> AsyncIterator[str]:
     """A database without any schema."""
-    name = f"test_{uuid4().hex}"
-    server = os.environ[POSTGRES_VARIABLE]
-    await execute_on(server, f"CREATE DATABASE {name}")
-    yield url_of(name)
-    await execute_on(server, f"DROP DATABASE {name} WITH (FORCE)")
+    async with own_database() as url:
+        yield url
 
 
 def commands_of(group: Any, *path: str) -> Iterator[tuple[str, ...]]:
