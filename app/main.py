@@ -10,7 +10,7 @@ from aiohttp import web
 
 from app import metrics
 from app.auth.keyring import Keyring
-from app.domain.access import Principal
+from app.domain.access import ANONYMOUS, Principal
 from app.domain.errors import RedisUnavailable
 from app.parameters.definitions import Parameters
 from app.settings import Settings
@@ -73,7 +73,7 @@ def make_app(settings: Settings, parameters: Parameters, died: "asyncio.Future[N
         postgres=postgres,
         index=index,
         keyring=keyring,
-        anonymous=Principal("anonymous", "anonymous", frozenset(settings.anonymous_scopes)),
+        anonymous=Principal(ANONYMOUS, ANONYMOUS, frozenset(settings.anonymous_scopes)),
         max_request_bytes=settings.max_request_bytes,
     )
     app.add_routes(route_table())

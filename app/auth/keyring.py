@@ -13,7 +13,7 @@ from typing import Final
 import structlog
 
 from app.auth.api_keys import key_hash
-from app.domain.access import Principal
+from app.domain.access import Principal, owner_of_key
 from app.domain.errors import NotAuthenticated, PostgresUnavailable
 from app.store.api_keys import StoredKey, read_valid_keys
 from app.store.postgres import Postgres
@@ -27,7 +27,7 @@ log = structlog.get_logger(__name__)
 class Keyring:
     def __init__(self, postgres: Postgres) -> None:
         self._postgres = postgres
-        self._keys: dict[bytes, tuple[Principal, datetime | None]] = {}
+        self._keys: dict[bytes, Principal] = {}
         self._failure: PostgresUnavailable | None = None
         self._began_at = -MIN_RELOAD_GAP_S
         self._reloading = asyncio.Lock()
@@ -52,12 +52,11 @@ class Keyring:
             raise self._failure
         if found is None:
             raise NotAuthenticated("the API key is not valid; it may be mistyped, expired or revoked")
-        principal, expires_at = found
-        if expires_at is not None and expires_at <= datetime.now(UTC):
+        if found.expires_at is not None and found.expires_at <= datetime.now(UTC):
             raise NotAuthenticated(
                 "the API key has expired; create another with instrument-registry keys create"
             )
-        return principal
+        return found
 
     async def _load_since(self, moment: float) -> None:
         """Have the keys read at a time after `moment`, on the monotonic clock."""
@@ -70,11 +69,17 @@ class Keyring:
     async def _load(self) -> None:
         self._began_at = time.monotonic()
         try:
-            self._keys = {key.secret_sha256: _entry(key) for key in await read_valid_keys(self._postgres)}
+            self._keys = {key.secret_sha256: _principal(key) for key in await read_valid_keys(self._postgres)}
             self._failure = None
         except PostgresUnavailable as error:
             self._failure = error
 
 
-def _entry(key: StoredKey) -> tuple[Principal, datetime | None]:
-    return Principal(f"key:{key.id}", key.owner, frozenset(key.scopes)), key.expires_at
+def _principal(key: StoredKey) -> Principal:
+    return Principal(
+        f"key:{key.id}",
+        owner_of_key(key.owner),
+        frozenset(key.scopes),
+        key.requests_per_minute,
+        key.expires_at,
+    )

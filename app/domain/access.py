@@ -1,7 +1,9 @@
 """Who calls and what they may do."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
+from urllib.parse import quote
 
 INSTRUMENTS_READ: Final = "instruments:read"
 INSTRUMENTS_WRITE: Final = "instruments:write"
@@ -22,10 +24,32 @@ SCOPES: Final = (
 )
 
 
+ANONYMOUS: Final = "anonymous"
+
+
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """An authenticated caller, or the anonymous one. `name` is safe to log."""
+    """An authenticated caller, or the anonymous one.
+
+    `name` tells one credential from another and is safe to log; `owner` is whom its profiles belong to.
+    """
 
     name: str
     owner: str
     scopes: frozenset[str]
+    requests_per_minute: int | None = None
+    """None: the service's default."""
+    expires_at: datetime | None = None
+
+
+def owner_of_key(owner: str) -> str:
+    """The owner of what API keys of `owner` make; no token's owner ever equals it."""
+    return f"key:{owner}"
+
+
+def owner_of_token(issuer: str, subject: str) -> str:
+    """The owner of what a JWT's bearer makes: its issuer and subject, told apart by their encoding.
+
+    A subject is unique within its issuer only (OpenID Connect Core 1.0, section 2).
+    """
+    return f"jwt:{quote(issuer, safe='')}:{quote(subject, safe='')}"

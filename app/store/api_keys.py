@@ -23,6 +23,9 @@ class StoredKey:
     created_at: datetime
     expires_at: datetime | None
     revoked_at: datetime | None
+    last_used_at: datetime | None
+    requests_per_minute: int | None
+    """None: the service's default."""
 
 
 async def read_valid_keys(postgres: Postgres) -> list[StoredKey]:

@@ -107,7 +107,7 @@ async def test_history_is_append_only(database: Connection) -> None:
         "UPDATE instrument_history SET actor = 'x'",
         "DELETE FROM instrument_history",
         "TRUNCATE instrument_history",
-        "TRUNCATE instruments",
+        "TRUNCATE instruments CASCADE",
     ):
         with pytest.raises(asyncpg.RestrictViolationError):
             await database.execute(statement)

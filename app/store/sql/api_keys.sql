@@ -1,9 +1,15 @@
+-- name: key_columns
+id, owner, scopes, secret_sha256, created_at, expires_at, revoked_at, last_used_at, requests_per_minute
+
 -- name: valid
-SELECT id, owner, scopes, secret_sha256, created_at, expires_at, revoked_at FROM api_keys
-WHERE revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now());
+SELECT
+-- include: key_columns
+FROM api_keys WHERE revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now());
 
 -- name: all
-SELECT id, owner, scopes, secret_sha256, created_at, expires_at, revoked_at FROM api_keys ORDER BY id;
+SELECT
+-- include: key_columns
+FROM api_keys ORDER BY id;
 
 -- name: add
 INSERT INTO api_keys (owner, scopes, secret_sha256, expires_at) VALUES ($1, $2, $3, $4)
