@@ -77,6 +77,26 @@ def parse_suggest(pairs: Sequence[tuple[str, str]], *, max_limit: int) -> Search
     return Search(text, MappingProxyType({"status": (Status.ACTIVE.value,)}), limit=limit)
 
 
+def parse_saved_search(document: Mapping[str, str | Sequence[str]], field: str) -> Search:
+    """The search that a JSON object of `q` and filters describes; `field` is where the object stands.
+
+    Raises InvalidInput naming every bad field, also where nothing narrows the search.
+    """
+    pairs = [
+        (name, value)
+        for name, values in document.items()
+        for value in ([values] if isinstance(values, str) else values)
+    ]
+    given = _Given(pairs, known=("q", *FILTERS), within=f"{field}.")
+    text = given.text("q", "")
+    filters = {name: values for name in FILTERS if (values := given.filter_values(name))}
+    given.raise_if_refused()
+    if not text and not filters:
+        raise InvalidInput.of(field, f"is empty; give q or one of {', '.join(FILTERS)}")
+    filters.setdefault("status", (Status.ACTIVE.value,))
+    return Search(text, MappingProxyType(filters))
+
+
 def parse_page(pairs: Sequence[tuple[str, str]], *, max_limit: int) -> tuple[int, int | None]:
     """`limit` and `before` of a newest-first list. Raises InvalidInput."""
     given = _Given(pairs, known=("limit", "before"))
@@ -93,7 +113,8 @@ def _has_word(text: str) -> bool:
 class _Given:
     """What a caller sent, read field by field; refusals are collected so that all are told at once."""
 
-    def __init__(self, pairs: Sequence[tuple[str, str]], known: tuple[str, ...]) -> None:
+    def __init__(self, pairs: Sequence[tuple[str, str]], known: tuple[str, ...], *, within: str = "") -> None:
+        self._within = within
         self._errors: list[FieldError] = []
         self._values: dict[str, list[str]] = {}
         for name, value in pairs:
@@ -106,7 +127,7 @@ class _Given:
                 self.refuse(name, "give it once")
 
     def refuse(self, name: str, message: str) -> None:
-        self._errors.append(FieldError(name, message))
+        self._errors.append(FieldError(self._within + name, message))
 
     def raise_if_refused(self) -> None:
         if self._errors:

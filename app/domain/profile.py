@@ -1,0 +1,294 @@
+"""What a subscription profile is: which instruments and channels, how delivered; valid, or refused by field.
+
+A profile comes as JSON. Its shape is checked by pydantic models, its meaning here, and every field that
+is wrong is named at once. What comes out can be stored: only the existence of its instruments and the
+uniqueness of its name are left to the database.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Annotated, Any, Final, TypeAlias
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from app.domain.errors import FieldError, InvalidInput
+from app.domain.instrument import parse_public_id, public_id
+from app.domain.query import Search, parse_saved_search
+
+MAX_DESCRIPTION_LENGTH: Final = 1000
+
+
+class Channel(StrEnum):
+    TRADES = "trades"
+    QUOTES = "quotes"
+    BARS = "bars"
+    BOOK = "book"
+    REFERENCE = "reference"
+
+
+class ProfileStatus(StrEnum):
+    ACTIVE = "active"
+    PAUSED = "paused"
+
+
+class DeliveryMode(StrEnum):
+    STREAMING = "streaming"
+    """Every message as it comes."""
+    CONFLATED = "conflated"
+    """At most one message per instrument and channel in each interval, the newest."""
+    SNAPSHOT = "snapshot"
+    """The whole state once per interval."""
+
+
+class BarInterval(StrEnum):
+    SECOND = "1s"
+    MINUTE = "1m"
+    FIVE_MINUTES = "5m"
+    QUARTER_HOUR = "15m"
+    HOUR = "1h"
+    DAY = "1d"
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Delivery(_Part):
+    """How a profile's messages are sent. Absent options are None and not shown."""
+
+    mode: DeliveryMode = DeliveryMode.STREAMING
+    interval_ms: Annotated[int, Field(strict=True, ge=10, le=86_400_000)] | None = None
+    bar_interval: BarInterval | None = None
+    book_depth: Annotated[int, Field(strict=True, ge=1, le=1000)] | None = None
+
+
+_Texts: TypeAlias = Annotated[
+    list[str], BeforeValidator(lambda value: [value] if isinstance(value, str) else value)
+]
+"""One value of a filter, or several."""
+
+
+class _Selection(_Part):
+    instruments: list[Annotated[str, Field(strict=True)]] | None = None
+    query: dict[str, _Texts] | None = None
+
+
+class _Document(_Part):
+    name: Annotated[str, Field(strict=True)]
+    description: Annotated[str, Field(strict=True, max_length=MAX_DESCRIPTION_LENGTH)] = ""
+    channels: list[Channel]
+    selection: _Selection
+    delivery: Delivery = Delivery()
+    status: ProfileStatus = ProfileStatus.ACTIVE
+
+
+@dataclass(frozen=True, slots=True)
+class ProfileLimits:
+    """What is refused on write, before anything is stored."""
+
+    profiles_per_owner: int
+    members: int
+    name_length: int
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """A valid profile's content. Exactly one of `instruments` and `query` is not None."""
+
+    name: str
+    description: str
+    channels: tuple[Channel, ...]
+    """Each once, in the order of the enumeration."""
+    instruments: tuple[int, ...] | None
+    """Numbers of the members, each once, in the caller's order."""
+    query: Search | None
+    """The saved search of a dynamic profile; its limit and offset mean nothing."""
+    delivery: Delivery
+    status: ProfileStatus
+
+
+def parse_profile(document: object, limits: ProfileLimits) -> Profile:
+    """The profile that a JSON value describes. Raises InvalidInput naming every bad field."""
+    try:
+        given = _Document.model_validate(document)
+    except ValidationError as error:
+        raise InvalidInput(*map(_field_error, error.errors())) from error
+    errors: list[FieldError] = []
+    name = given.name.strip()
+    if not 1 <= len(name) <= limits.name_length:
+        errors.append(FieldError("name", f"must have 1 to {limits.name_length} characters"))
+    elif not name.isprintable():
+        errors.append(FieldError("name", "must be printable, on one line"))
+    if not all(character.isprintable() or character in "\n\t" for character in given.description):
+        errors.append(FieldError("description", "contains control characters; leave them out"))
+    channels = tuple(channel for channel in Channel if channel in given.channels)
+    if not channels:
+        errors.append(FieldError("channels", f"is empty; choose from {', '.join(Channel)}"))
+    elif len(channels) < len(given.channels):
+        errors.append(FieldError("channels", "names a channel twice"))
+    errors += _delivery_errors(given.delivery, channels)
+    instruments, query = _parse_selection(given.selection, limits, errors)
+    if errors:
+        raise InvalidInput(*errors)
+    return Profile(name, given.description, channels, instruments, query, given.delivery, given.status)
+
+
+def parse_members(values: Sequence[str], field: str, limits: ProfileLimits) -> tuple[int, ...]:
+    """The instruments that a list of public ids names. Raises InvalidInput naming every culprit."""
+    errors: list[FieldError] = []
+    numbers = _members(values, field, limits, errors)
+    if errors:
+        raise InvalidInput(*errors)
+    return numbers
+
+
+def profile_document(profile: Profile) -> dict[str, Any]:
+    """The JSON value that `parse_profile` reads, of a profile: what a merge patch applies to."""
+    selection: dict[str, Any] = (
+        {"query": query_document(profile.query)}
+        if profile.query is not None
+        else {"instruments": [public_id(number) for number in profile.instruments or ()]}
+    )
+    return {
+        "name": profile.name,
+        "description": profile.description,
+        "channels": [channel.value for channel in profile.channels],
+        "selection": selection,
+        "delivery": profile.delivery.model_dump(mode="json", exclude_none=True),
+        "status": profile.status.value,
+    }
+
+
+def query_document(query: Search) -> dict[str, Any]:
+    """A saved search as it is stored and shown."""
+    filters = {name: list(values) for name, values in query.filters.items()}
+    return {"q": query.text, **filters} if query.text else filters
+
+
+def merge_patch(target: object, patch: object) -> object:
+    """RFC 7396, section 2: objects are merged, null removes, anything else replaces."""
+    if not isinstance(patch, Mapping):
+        return patch
+    merged = dict(target) if isinstance(target, Mapping) else {}
+    for name, value in patch.items():
+        if value is None:
+            merged.pop(name, None)
+        else:
+            merged[name] = merge_patch(merged.get(name), value)
+    return merged
+
+
+def describe_changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
+    """What differs between two profile documents, by field: `from` and `to`.
+
+    Listed members are told by what was `added` and `removed`, and whether others were `reordered`.
+    """
+    changes: dict[str, Any] = {
+        name: {"from": before.get(name), "to": after.get(name)}
+        for name in after
+        if before.get(name) != after.get(name)
+    }
+    if "selection" in changes:
+        old, new = before["selection"].get("instruments"), after["selection"].get("instruments")
+        if old is not None and new is not None:
+            del changes["selection"]
+            changes["instruments"] = _describe_members(old, new)
+    return changes
+
+
+def _describe_members(old: Sequence[str], new: Sequence[str]) -> dict[str, Any]:
+    before, after = set(old), set(new)
+    kept_before = [member for member in old if member in after]
+    kept_after = [member for member in new if member in before]
+    described: dict[str, Any] = {
+        "added": [member for member in new if member not in before],
+        "removed": [member for member in old if member not in after],
+    }
+    if kept_before != kept_after:
+        described["reordered"] = True
+    return described
+
+
+def _delivery_errors(delivery: Delivery, channels: Sequence[Channel]) -> Iterable[FieldError]:
+    if delivery.mode is DeliveryMode.STREAMING and delivery.interval_ms is not None:
+        yield FieldError("delivery.interval_ms", "has no meaning when mode is streaming; leave it out")
+    if delivery.mode is not DeliveryMode.STREAMING and delivery.interval_ms is None:
+        yield FieldError("delivery.interval_ms", f"is required when mode is {delivery.mode}")
+    if delivery.bar_interval is not None and Channel.BARS not in channels:
+        yield FieldError("delivery.bar_interval", "needs the channel bars")
+    if delivery.book_depth is not None and Channel.BOOK not in channels:
+        yield FieldError("delivery.book_depth", "needs the channel book")
+
+
+def _parse_selection(
+    selection: _Selection, limits: ProfileLimits, errors: list[FieldError]
+) -> tuple[tuple[int, ...] | None, Search | None]:
+    if selection.instruments is not None and selection.query is not None:
+        errors.append(
+            FieldError(
+                "selection", "holds both instruments and query; give one (in a patch, set the other null)"
+            )
+        )
+    elif selection.instruments is not None:
+        if not selection.instruments:
+            errors.append(FieldError("selection.instruments", "is empty; name at least one instrument"))
+        return _members(selection.instruments, "selection.instruments", limits, errors), None
+    elif selection.query is not None:
+        try:
+            return None, parse_saved_search(selection.query, "selection.query")
+        except InvalidInput as error:
+            errors += error.errors
+    else:
+        errors.append(
+            FieldError("selection", "is empty; give instruments (a list of ids) or query (filters)")
+        )
+    return None, None
+
+
+def _members(
+    values: Sequence[str], field: str, limits: ProfileLimits, errors: list[FieldError]
+) -> tuple[int, ...]:
+    if len(values) > limits.members:
+        errors.append(
+            FieldError(field, f"has {len(values)} instruments; at most {limits.members} are allowed")
+        )
+        return ()
+    places: dict[int, int] = {}
+    for place, value in enumerate(values):
+        number = parse_public_id(value)
+        if number is None:
+            errors.append(FieldError(f"{field}[{place}]", f"is not an instrument id like {public_id(1)}"))
+        elif number in places:
+            errors.append(
+                FieldError(
+                    f"{field}[{place}]", f"repeats {value}, which is at place {places[number]} already"
+                )
+            )
+        else:
+            places[number] = place
+    return tuple(places)
+
+
+_MESSAGES: Final[Mapping[str, str]] = {
+    "extra_forbidden": "is unknown; leave it out",
+    "missing": "is required",
+    "model_type": "must be an object",
+    "model_attributes_type": "must be an object",
+    "dict_type": "must be an object",
+    "list_type": "must be a list",
+    "string_type": "must be a text",
+    "int_type": "must be a whole number",
+}
+
+
+def _field_error(error: Any) -> FieldError:
+    """One of pydantic's errors in our words: `selection.instruments[3]`."""
+    path = ""
+    for part in error["loc"]:
+        if isinstance(part, int):
+            path += f"[{part}]"
+        else:
+            path += f".{part}" if path else part
+    message = error["msg"].replace("Input should be", "must be").replace("String should have", "must have")
+    return FieldError(path[:100] or "body", _MESSAGES.get(error["type"], message[:1].lower() + message[1:]))
