@@ -42,6 +42,16 @@ class Principal:
     expires_at: datetime | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Quota:
+    """What a caller may still ask for in the current window, which ends in `reset_s` seconds."""
+
+    limit: int
+    remaining: int
+    reset_s: int
+    """Rounded up, at least 1."""
+
+
 def owner_of_key(owner: str) -> str:
     """The owner of what API keys of `owner` make; no token's owner ever equals it."""
     return f"key:{owner}"

@@ -4,14 +4,21 @@
     ├── InvalidInput          what was sent cannot be used; names each field
     ├── NotAuthenticated      no credential, or one that is not valid
     ├── NotAllowed            a valid credential without the scope
+    ├── RateLimited           the caller's requests of this minute are used up; carries the quota
     ├── NotFound              no such thing
     ├── Conflict              the thing is in a state that does not allow it
-    │   └── LeaseLost         this indexer no longer leads
+    │   ├── LeaseLost         this indexer no longer leads
+    │   ├── NameTaken         the owner has another profile of that name
+    │   └── InFlight          the same request is still being carried out
+    ├── KeyReused             an Idempotency-Key came again with another body
+    ├── PreconditionRequired  a write without If-Match
+    ├── PreconditionFailed    a write that lost a race; carries the current version
     ├── CursorExpired         the generation that a cursor points into is gone
     ├── SearchTimedOut        Redis gave up after SEARCH_TIMEOUT
     └── Unavailable           a server that is needed does not answer
         ├── PostgresUnavailable
         ├── RedisUnavailable
+        ├── ProviderUnavailable   no key of the OpenID provider is known
         └── IndexNotReady     no generation is live yet
 
 Drivers' errors are wrapped once, in `app.store`, with `from`. HTTP statuses live in
@@ -19,6 +26,8 @@ Drivers' errors are wrapped once, in `app.store`, with `from`. HTTP statuses liv
 """
 
 from dataclasses import dataclass
+
+from app.domain.access import Quota
 
 
 class RegistryError(Exception):
@@ -44,12 +53,24 @@ class InvalidInput(RegistryError):
 
 
 class NotAuthenticated(RegistryError):
-    pass
+    """`reason`: a short label for a metric."""
+
+    def __init__(self, message: str, *, reason: str = "invalid") -> None:
+        super().__init__(message)
+        self.reason = reason
 
 
 class NotAllowed(RegistryError):
     def __init__(self, scope: str) -> None:
         super().__init__(f"this needs the scope {scope}, which the credential does not have")
+
+
+class RateLimited(RegistryError):
+    def __init__(self, quota: Quota) -> None:
+        super().__init__(
+            f"the limit of {quota.limit} requests per minute is used up; try again in {quota.reset_s} s"
+        )
+        self.quota = quota
 
 
 class NotFound(RegistryError):
@@ -62,6 +83,35 @@ class Conflict(RegistryError):
 
 class LeaseLost(Conflict):
     pass
+
+
+class NameTaken(Conflict):
+    def __init__(self, name: str) -> None:
+        message = f"you have a profile named {name!r} already; choose another name, or change that one"
+        super().__init__(message)
+        self.errors = (FieldError("name", "is taken by another profile of yours"),)
+
+
+class InFlight(Conflict):
+    """`retry_after_s`: after how many seconds a retry makes sense."""
+
+    retry_after_s = 1
+
+
+class KeyReused(RegistryError):
+    pass
+
+
+class PreconditionRequired(RegistryError):
+    pass
+
+
+class PreconditionFailed(RegistryError):
+    def __init__(self, version: int) -> None:
+        super().__init__(
+            f"it was changed meanwhile and has version {version} now; read it again, then repeat the change"
+        )
+        self.version = version
 
 
 class CursorExpired(RegistryError):
@@ -84,6 +134,12 @@ class PostgresUnavailable(Unavailable):
 
 class RedisUnavailable(Unavailable):
     pass
+
+
+class ProviderUnavailable(Unavailable):
+    """Comes from `app.auth.tokens`, which alone speaks to the provider."""
+
+    retry_after_s = 10
 
 
 class IndexNotReady(Unavailable):

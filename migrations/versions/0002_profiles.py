@@ -1,4 +1,4 @@
-"""Subscription profiles with members, events and watches; idempotency records; more on API keys and history."""
+"""Profiles with members, events and watches; idempotency records; more on API keys and history."""
 
 from migrations.statements import run_file
 

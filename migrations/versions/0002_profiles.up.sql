@@ -24,7 +24,8 @@ CREATE TABLE profiles (
     CONSTRAINT profiles_channels CHECK (
         cardinality(channels) BETWEEN 1 AND 5
         AND channels <@ ARRAY['trades', 'quotes', 'bars', 'book', 'reference']),
-    CONSTRAINT profiles_query CHECK (jsonb_typeof(query) = 'object' AND member_count = 0),
+    CONSTRAINT profiles_query CHECK (
+        query IS NULL OR (jsonb_typeof(query) = 'object' AND member_count = 0)),
     CONSTRAINT profiles_member_count CHECK (member_count >= 0),
     CONSTRAINT profiles_delivery CHECK (jsonb_typeof(delivery) = 'object'),
     CONSTRAINT profiles_status CHECK (status IN ('active', 'paused')),

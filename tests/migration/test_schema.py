@@ -7,7 +7,7 @@ import asyncpg
 import pytest
 
 from app.embedded.postgres import start_postgres
-from app.store import api_keys, imports, index_jobs, instruments, lease, migrate
+from app.store import api_keys, idempotency, imports, index_jobs, instruments, lease, migrate, profiles
 from app.store.postgres import Connection
 from app.store.statements import Statements
 from tests.conftest import execute_on
@@ -78,7 +78,9 @@ async def test_upgrade_makes_the_committed_schema_and_downgrade_leaves_nothing(e
 
 
 @pytest.mark.parametrize(
-    "statements", [instruments.SQL, index_jobs.SQL, lease.SQL, api_keys.SQL], ids=lambda _: ""
+    "statements",
+    [instruments.SQL, index_jobs.SQL, lease.SQL, api_keys.SQL, profiles.SQL, idempotency.SQL],
+    ids=lambda _: "",
 )
 async def test_every_statement_fits_the_schema(database: Connection, statements: Statements) -> None:
     for name in statements.names():

@@ -8,8 +8,14 @@ from prometheus_client import REGISTRY
 
 from app import metrics
 from app.domain import errors
-from app.domain.access import SCOPES
-from app.domain.errors import FieldError, InvalidInput, RegistryError
+from app.domain.access import SCOPES, Quota
+from app.domain.errors import (
+    FieldError,
+    InvalidInput,
+    PreconditionFailed,
+    RateLimited,
+    RegistryError,
+)
 from app.environment import EnvironmentModel, variable_name
 from app.parameters.definitions import Parameters
 from app.settings import Settings
@@ -25,7 +31,12 @@ def all_errors(kind: type[RegistryError] = RegistryError) -> list[type[RegistryE
 
 @pytest.mark.parametrize("kind", [e for e in all_errors() if e.__module__ == errors.__name__])
 def test_every_error_has_a_status(kind: type[RegistryError]) -> None:
-    error = InvalidInput(FieldError("q", "is bad")) if kind is InvalidInput else kind("why")
+    special: dict[type[RegistryError], RegistryError] = {
+        InvalidInput: InvalidInput(FieldError("q", "is bad")),
+        RateLimited: RateLimited(Quota(5, 0, 9)),
+        PreconditionFailed: PreconditionFailed(3),
+    }
+    error = special.get(kind) or kind("why")
     response = problem_of(error, "id")
     assert 400 <= response.status < 600 and response.status != 500
     assert response.content_type == CONTENT_TYPE

@@ -1,0 +1,72 @@
+"""Answers of successful writes, kept so that a retry with the same Idempotency-Key has no second effect.
+
+The record is written in the transaction of the effect, under an advisory lock of that transaction: a
+crash leaves neither a record without its effect nor a lock.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+from uuid import UUID
+
+from app.domain.errors import InFlight, KeyReused
+from app.store.postgres import Connection
+from app.store.statements import Statements
+
+SQL: Final = Statements("idempotency.sql")
+KEPT_HOURS: Final = 24
+
+
+@dataclass(frozen=True, slots=True)
+class Once:
+    """What a retry is known by: who asked (`principal`), for what, under which key, with which body."""
+
+    principal: str
+    method: str
+    path: str
+    key: str
+    body_sha256: bytes
+
+    @property
+    def scope(self) -> tuple[str, str, str, str]:
+        return self.principal, self.method, self.path, self.key
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a write answered: the body, and the profile and version that it tells of."""
+
+    profile_id: UUID
+    version: int
+    body: bytes
+    replayed: bool = False
+
+
+async def find_answer(connection: Connection, once: Once) -> Answer | None:
+    """The stored answer; None if the write is yet to be done, by this transaction and no other.
+
+    Raises InFlight while another transaction does it, KeyReused if it was done with another body.
+    """
+    if not await connection.fetchval(SQL["lock"], *once.scope):
+        raise InFlight(
+            "a request with this Idempotency-Key is still being carried out; try again in a moment"
+        )
+    record = await connection.fetchrow(SQL["find"], *once.scope)
+    if record is None:
+        return None
+    if record["body_sha256"] != once.body_sha256:
+        raise KeyReused(
+            "this Idempotency-Key was used for another body; send the same body, or take a new key"
+        )
+    return Answer(record["profile_id"], record["version"], record["answer"], replayed=True)
+
+
+async def remember_answer(connection: Connection, once: Once, answer: Answer) -> None:
+    await connection.execute(
+        SQL["remember"],
+        *once.scope,
+        once.body_sha256,
+        answer.profile_id,
+        answer.version,
+        answer.body,
+        KEPT_HOURS,
+    )

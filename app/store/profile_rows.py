@@ -1,0 +1,145 @@
+"""A profile's row to its content, its JSON and back: the one projection of profiles."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+import asyncpg
+import orjson
+
+from app.domain.profile import (
+    Channel,
+    Delivery,
+    Profile,
+    ProfileStatus,
+    profile_document,
+    query_document,
+)
+from app.domain.query import parse_saved_search
+
+ID_PREFIX: Final = "prf_"
+_JSON: Final = orjson.OPT_UTC_Z
+
+
+@dataclass(frozen=True, slots=True)
+class StoredProfile:
+    id: UUID
+    owner: str
+    content: Profile
+    version: int
+    created_at: datetime
+    updated_at: datetime
+
+    @property
+    def json(self) -> bytes:
+        """The profile as the contract shows it."""
+        return orjson.dumps(
+            {
+                **_heading(self.id, self.owner, self.version, self.created_at, self.updated_at),
+                **profile_document(self.content),
+                "instrument_count": _count(self.content.instruments),
+            },
+            option=_JSON,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ProfileEvent:
+    number: int
+    kind: str
+    at: datetime
+    version: int
+    actor: str | None
+    request_id: str | None
+    detail: dict[str, Any]
+
+
+def public_profile_id(profile_id: UUID) -> str:
+    return ID_PREFIX + profile_id.hex
+
+
+def parse_profile_id(text: str) -> UUID | None:
+    """The id behind a public one; None where no profile can have it."""
+    digits = text.removeprefix(ID_PREFIX)
+    if digits == text or len(digits) != 32 or not set(digits) <= set("0123456789abcdef"):
+        return None
+    return UUID(hex=digits)
+
+
+def column_values(content: Profile) -> tuple[object, ...]:
+    """The values of name, description, channels, query, member_count, delivery and status."""
+    return (
+        content.name,
+        content.description,
+        list(content.channels),
+        None if content.query is None else orjson.dumps(query_document(content.query)).decode(),
+        len(content.instruments or ()),
+        content.delivery.model_dump_json(exclude_none=True),
+        content.status.value,
+    )
+
+
+def content_of(record: asyncpg.Record) -> Profile:
+    query = record["query"]
+    return Profile(
+        record["name"],
+        record["description"],
+        tuple(map(Channel, record["channels"])),
+        None if query is not None else tuple(record["members"]),
+        None if query is None else parse_saved_search(orjson.loads(query), "selection.query"),
+        Delivery.model_validate_json(record["delivery"]),
+        ProfileStatus(record["status"]),
+    )
+
+
+def stored_profile(record: asyncpg.Record, content: Profile) -> StoredProfile:
+    return StoredProfile(
+        record["id"],
+        record["owner"],
+        content,
+        record["version"],
+        record["created_at"],
+        record["updated_at"],
+    )
+
+
+def _heading(
+    profile_id: UUID, owner: str, version: int, created_at: datetime, updated_at: datetime
+) -> dict[str, Any]:
+    return {
+        "id": public_profile_id(profile_id),
+        "owner": owner,
+        "version": version,
+        "created_at": created_at,
+        "updated_at": updated_at,
+    }
+
+
+def summary_json(record: asyncpg.Record) -> bytes:
+    """A profile as lists show it: what its selection holds is left to a reading of its own."""
+    return orjson.dumps(
+        {
+            **_heading(
+                record["id"], record["owner"], record["version"], record["created_at"], record["updated_at"]
+            ),
+            "name": record["name"],
+            "description": record["description"],
+            "channels": record["channels"],
+            "delivery": orjson.Fragment(record["delivery"]),
+            "status": record["status"],
+            "instrument_count": record["member_count"] if record["query"] is None else None,
+        },
+        option=_JSON,
+    )
+
+
+def _count(instruments: Sequence[int] | None) -> int | None:
+    return None if instruments is None else len(instruments)
+
+
+def event_of(record: asyncpg.Record) -> ProfileEvent:
+    values = dict(record)
+    del values["owner"]
+    return ProfileEvent(**{**values, "detail": orjson.loads(record["detail"])})
