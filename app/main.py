@@ -12,13 +12,15 @@ from app import metrics
 from app.auth.keyring import Keyring
 from app.domain.access import ANONYMOUS, Principal
 from app.domain.errors import RedisUnavailable
+from app.domain.profile import ProfileLimits
 from app.parameters.definitions import Parameters
 from app.settings import Settings
 from app.store.postgres import Postgres
+from app.store.profiles import Profiles
 from app.store.redis import open_redis, prepare_engine
 from app.store.search_index import SearchIndex
 from app.tasks import end_tasks
-from app.web.boundary import SCOPES_BY_ROUTE, boundary
+from app.web.boundary import RULES, Rule, boundary
 from app.web.routes import ENDPOINTS, route_table
 from app.web.server import ProblemRunner
 from app.web.services import SERVICES, Services
@@ -42,6 +44,9 @@ def make_app(settings: Settings, parameters: Parameters, died: "asyncio.Future[N
     )
     index = SearchIndex(client)
     keyring = Keyring(postgres)
+    limits = ProfileLimits(
+        settings.max_profiles_per_owner, settings.max_profile_members, settings.max_profile_name_length
+    )
     metrics.POSTGRES_CONNECTIONS_MAX.set(settings.postgres_pool_size)
 
     async def postgres_context(_: web.Application) -> AsyncIterator[None]:
@@ -67,13 +72,15 @@ def make_app(settings: Settings, parameters: Parameters, died: "asyncio.Future[N
             _background("follow API keys", keyring.follow, died),
         )
     )
-    app[SCOPES_BY_ROUTE] = {endpoint.name: endpoint.scope for endpoint in ENDPOINTS}
+    app[RULES] = {endpoint.name: Rule(endpoint.scope, endpoint.media_types) for endpoint in ENDPOINTS}
     app[SERVICES] = Services(
         parameters=parameters,
         postgres=postgres,
         index=index,
         keyring=keyring,
         anonymous=Principal(ANONYMOUS, ANONYMOUS, frozenset(settings.anonymous_scopes)),
+        profiles=Profiles(postgres, limits),
+        profile_limits=limits,
         max_request_bytes=settings.max_request_bytes,
     )
     app.add_routes(route_table())

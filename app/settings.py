@@ -73,6 +73,9 @@ class Settings(EnvironmentModel):
     indexer_port: Port | None = None
     postgres_pool_size: Annotated[int, Field(ge=1, le=1000)] = 10
     redis_pool_size: Annotated[int, Field(ge=1, le=10_000)] = 64
+    max_profiles_per_owner: Annotated[int, Field(ge=1, le=1_000_000)] = 1000
+    max_profile_members: Annotated[int, Field(ge=1, le=10_000)] = 10_000
+    max_profile_name_length: Annotated[int, Field(ge=1, le=1000)] = 100
     max_request_bytes: Annotated[int, Field(ge=1024, le=1 << 30)] = 1 << 20
     shutdown_grace_s: Annotated[float, Field(ge=0, le=600)] = 10.0
     log_level: Literal["debug", "info", "warning", "error"] = "info"

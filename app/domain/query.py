@@ -54,7 +54,7 @@ class Search:
 
 def parse_search(pairs: Sequence[tuple[str, str]], *, max_limit: int) -> Search:
     """The search that decoded query-string `pairs` describe. Raises InvalidInput naming every bad field."""
-    given = _Given(pairs, known=("q", *FILTERS, "sort", "limit", "offset", "cursor"))
+    given = Given(pairs, known=("q", *FILTERS, "sort", "limit", "offset", "cursor"))
     text = given.text("q", "")
     filters = {name: values for name in FILTERS if (values := given.filter_values(name))}
     filters.setdefault("status", (Status.ACTIVE.value,))
@@ -70,7 +70,7 @@ def parse_search(pairs: Sequence[tuple[str, str]], *, max_limit: int) -> Search:
 
 def parse_suggest(pairs: Sequence[tuple[str, str]], *, max_limit: int) -> Search:
     """The as-you-type search that `pairs` describe (`q`, `limit`). Raises InvalidInput."""
-    given = _Given(pairs, known=("q", "limit"))
+    given = Given(pairs, known=("q", "limit"))
     text = given.text("q", None)
     limit = given.number("limit", min(DEFAULT_SUGGESTIONS, max_limit), 1, max_limit)
     given.raise_if_refused()
@@ -87,7 +87,7 @@ def parse_saved_search(document: Mapping[str, str | Sequence[str]], field: str) 
         for name, values in document.items()
         for value in ([values] if isinstance(values, str) else values)
     ]
-    given = _Given(pairs, known=("q", *FILTERS), within=f"{field}.")
+    given = Given(pairs, known=("q", *FILTERS), within=f"{field}.")
     text = given.text("q", "")
     filters = {name: values for name in FILTERS if (values := given.filter_values(name))}
     given.raise_if_refused()
@@ -99,7 +99,7 @@ def parse_saved_search(document: Mapping[str, str | Sequence[str]], field: str) 
 
 def parse_page(pairs: Sequence[tuple[str, str]], *, max_limit: int) -> tuple[int, int | None]:
     """`limit` and `before` of a newest-first list. Raises InvalidInput."""
-    given = _Given(pairs, known=("limit", "before"))
+    given = Given(pairs, known=("limit", "before"))
     limit = given.number("limit", min(DEFAULT_LIMIT, max_limit), 1, max_limit)
     before = given.number("before", 0, 1, 2**31 - 1) if given.single("before") is not None else None
     given.raise_if_refused()
@@ -110,7 +110,7 @@ def _has_word(text: str) -> bool:
     return any(character.isalnum() for character in text)
 
 
-class _Given:
+class Given:
     """What a caller sent, read field by field; refusals are collected so that all are told at once."""
 
     def __init__(self, pairs: Sequence[tuple[str, str]], known: tuple[str, ...], *, within: str = "") -> None:

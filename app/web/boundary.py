@@ -3,7 +3,8 @@
 import re
 import secrets
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Final
 
@@ -14,13 +15,25 @@ from app import metrics
 from app.domain.access import Principal
 from app.domain.errors import InvalidInput, NotAllowed, NotAuthenticated, RegistryError
 from app.web.problems import problem, problem_of
-from app.web.services import PRINCIPAL, SERVICES, Services
+from app.web.services import PRINCIPAL, REQUEST_ID, SERVICES, Services
 
 REQUEST_ID_HEADER: Final = "X-Request-ID"
 API_KEY_HEADER: Final = "X-API-Key"
 UNMATCHED: Final = "unmatched"
-SCOPES_BY_ROUTE: Final = web.AppKey("scopes_by_route", dict[str, str | None])
-"""Route name -> the scope that it needs, None if it is open to all."""
+_ANY_MEDIA_TYPES: Final = ("application/json",)
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What a route asks of a request: a scope (None: open to all), and a body of one of some types."""
+
+    scope: str | None
+    media_types: tuple[str, ...]
+    """Empty: no body at all."""
+
+
+RULES: Final = web.AppKey("rules", dict[str, Rule])
+"""By route name."""
 
 _ACCEPTABLE_REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
@@ -34,6 +47,7 @@ async def boundary(
     """The one middleware. Whatever happens inside, the caller gets a response in the contract's shape."""
     started = time.perf_counter()
     request_id = request_id_of(request.headers.get(REQUEST_ID_HEADER))
+    request[REQUEST_ID] = request_id
     resource = request.match_info.route.resource
     route = resource.canonical if resource is not None else UNMATCHED
     with metrics.HTTP_REQUESTS_IN_PROGRESS.track_inprogress():
@@ -85,8 +99,8 @@ async def _admit(request: web.Request) -> None:
     if request.match_info.http_exception is not None:  # no route: the handler answers 404 or 405
         return
     services = request.app[SERVICES]
-    scope = request.app[SCOPES_BY_ROUTE][request.match_info.route.name or ""]
-    if scope is not None:
+    rule = request.app[RULES][request.match_info.route.name or ""]
+    if (scope := rule.scope) is not None:
         principal = await _principal(request, services)
         request[PRINCIPAL] = principal
         if scope not in principal.scopes:
@@ -96,8 +110,7 @@ async def _admit(request: web.Request) -> None:
                     f"'Authorization: Bearer KEY' or as '{API_KEY_HEADER}: KEY'"
                 )
             raise NotAllowed(scope)
-    if request.body_exists:
-        _refuse_body(request, services.max_request_bytes)
+    _check_body(request, rule.media_types, services.max_request_bytes)
 
 
 async def _principal(request: web.Request, services: Services) -> Principal:
@@ -114,15 +127,19 @@ async def _principal(request: web.Request, services: Services) -> Principal:
     return await services.keyring.principal(key.strip())
 
 
-def _refuse_body(request: web.Request, max_bytes: int) -> None:
-    """No endpoint takes a body so far; say what is wrong with the one that came."""
+def _check_body(request: web.Request, media_types: Sequence[str], max_bytes: int) -> None:
+    """Refuse a body that is too large, of another type, missing, or not asked for."""
     if (request.content_length or 0) > max_bytes:
         raise web.HTTPRequestEntityTooLarge(max_bytes, request.content_length or 0)
-    if request.content_type != "application/json":
+    accepted = media_types or _ANY_MEDIA_TYPES
+    if request.body_exists and request.content_type not in accepted:
         raise web.HTTPUnsupportedMediaType(
-            text=f"{request.content_type} is not accepted; send application/json"
+            text=f"{request.content_type} is not accepted; send {' or '.join(accepted)}"
         )
-    raise InvalidInput.of("body", "this endpoint takes none; send its parameters in the query string")
+    if request.body_exists and not media_types:
+        raise InvalidInput.of("body", "this endpoint takes none; send its parameters in the query string")
+    if media_types and not request.body_exists:
+        raise InvalidInput.of("body", f"is missing; send {media_types[0]}")
 
 
 def _problem_of_http_exception(error: web.HTTPException, request_id: str) -> web.Response:

@@ -13,6 +13,7 @@ from app.domain.query import parse_page, parse_search, parse_suggest
 from app.search.expression import search_plan, suggest_plan
 from app.store.instruments import StoredInstrument, read_history, read_instrument
 from app.store.search_index import Page
+from app.web.preconditions import entity_tag, is_known
 from app.web.query_string import query_pairs
 from app.web.services import SERVICES, Services
 
@@ -67,8 +68,8 @@ async def one(request: web.Request) -> web.Response:
     services = request.app[SERVICES]
     number = _number(request)
     instrument, source = await _read(services, number, fresh=_wants_fresh(request))
-    headers = {hdrs.ETAG: f'"{instrument.version}"', SOURCE_HEADER: source}
-    if _matches(request, instrument.version):
+    headers = {hdrs.ETAG: entity_tag(instrument.version), SOURCE_HEADER: source}
+    if is_known(request, instrument.version):
         return web.Response(status=304, headers=headers)
     return web.Response(body=instrument.json, content_type=_JSON, headers=headers)
 
@@ -113,15 +114,6 @@ def _not_found(request: web.Request) -> NotFound:
 
 def _wants_fresh(request: web.Request) -> bool:
     return "no-cache" in request.headers.get(hdrs.CACHE_CONTROL, "").lower()
-
-
-def _matches(request: web.Request, version: int) -> bool:
-    """Whether If-None-Match names this version (RFC 9110, section 13.1.2)."""
-    given = request.headers.get(hdrs.IF_NONE_MATCH)
-    if given is None:
-        return False
-    tags = {tag.strip().removeprefix("W/") for tag in given.split(",")}
-    return "*" in tags or f'"{version}"' in tags
 
 
 def _partial(page: Page) -> bytes:

@@ -5,10 +5,19 @@ from http import HTTPStatus
 from typing import Any, Final
 
 import orjson
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from app.domain import errors
-from app.domain.errors import FieldError, InvalidInput, RegistryError, Unavailable
+from app.domain.errors import (
+    FieldError,
+    InFlight,
+    InvalidInput,
+    NameTaken,
+    PreconditionFailed,
+    RegistryError,
+    Unavailable,
+)
+from app.web.preconditions import entity_tag
 
 CONTENT_TYPE: Final = "application/problem+json"
 _TYPE: Final = "urn:instrument-registry:problem:"
@@ -35,9 +44,11 @@ def problem_of(error: RegistryError, request_id: str) -> web.Response:
     headers = {}
     if status is HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = "Bearer"
-    if isinstance(error, Unavailable):
+    if isinstance(error, Unavailable | InFlight):
         headers["Retry-After"] = str(error.retry_after_s)
-    fields = error.errors if isinstance(error, InvalidInput) else ()
+    if isinstance(error, PreconditionFailed):
+        headers[hdrs.ETAG] = entity_tag(error.version)
+    fields = error.errors if isinstance(error, InvalidInput | NameTaken) else ()
     return problem(status, str(error), request_id, headers=headers, fields=fields)
 
 

@@ -7,8 +7,10 @@ from aiohttp import web
 
 from app.auth.keyring import Keyring
 from app.domain.access import Principal
+from app.domain.profile import ProfileLimits
 from app.parameters.definitions import Parameters
 from app.store.postgres import Postgres
+from app.store.profiles import Profiles
 from app.store.search_index import SearchIndex
 
 
@@ -19,8 +21,11 @@ class Services:
     index: SearchIndex
     keyring: Keyring
     anonymous: Principal
+    profiles: Profiles
+    profile_limits: ProfileLimits
     max_request_bytes: int
 
 
 SERVICES: Final = web.AppKey("services", Services)
+REQUEST_ID: Final = web.RequestKey("request_id", str)
 PRINCIPAL: Final = web.RequestKey("principal", Principal)

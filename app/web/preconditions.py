@@ -1,0 +1,34 @@
+"""Entity tags and the conditions that requests put on them (RFC 9110, section 13)."""
+
+from collections.abc import Callable
+
+from aiohttp import hdrs, web
+
+from app.domain.errors import PreconditionRequired
+
+
+def entity_tag(version: int) -> str:
+    return f'"{version}"'
+
+
+def is_known(request: web.Request, version: int) -> bool:
+    """Whether If-None-Match names this version (section 13.1.2)."""
+    given = request.headers.get(hdrs.IF_NONE_MATCH)
+    if given is None:
+        return False
+    tags = {tag.strip().removeprefix("W/") for tag in given.split(",")}
+    return "*" in tags or entity_tag(version) in tags
+
+
+def required_match(request: web.Request) -> Callable[[int], bool]:
+    """Tells of a version whether If-Match allows a write to it (section 13.1.1; weak tags never match).
+
+    Raises PreconditionRequired where the request has no If-Match.
+    """
+    given = request.headers.get(hdrs.IF_MATCH)
+    if given is None:
+        raise PreconditionRequired(
+            "a write needs If-Match with the ETag that was read; read it and try again"
+        )
+    tags = {tag.strip() for tag in given.split(",")}
+    return lambda version: "*" in tags or entity_tag(version) in tags
