@@ -14,6 +14,7 @@ from uuid import uuid4
 
 import asyncpg
 import pytest
+from hypothesis import HealthCheck, settings
 from redis.asyncio import Redis
 
 from app.embedded.children import Child
@@ -25,6 +26,10 @@ from app.store.redis import open_redis
 
 POSTGRES_VARIABLE = "TESTS_POSTGRES_URL"
 TEMPLATE = "template_registry"
+
+# Generating the first text builds tables, and machines differ: time is measured in benchmarks alone.
+settings.register_profile("tests", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("tests")
 
 _POSTGRES = pytest.StashKey[tuple[Child, Path]]()
 

@@ -315,18 +315,20 @@ async def test_a_rebuild_swaps_and_keeps_one_generation(
     jobs = IndexJobs(database)
     for _ in range(3):
         before = await read_live_state(redis_client)
-        job_id, _ = await jobs.request(JobKind.REBUILD, "tests")
+        created = False
+        while not created:  # the first fill's job is still pruning, perhaps
+            job_id, created = await jobs.request(JobKind.REBUILD, "tests")
 
-        async def ended(job_id: int = job_id) -> bool:
-            job = await jobs.read(job_id)
-            return job is not None and job.finished
+            async def ended(job_id: int = job_id) -> bool:
+                job = await jobs.read(job_id)
+                return job is not None and job.finished
 
-        await eventually(ended)
+            await eventually(ended)
         job = await jobs.read(job_id)
         assert job is not None and job.state is JobState.DONE, job
         after = await read_live_state(redis_client)
         assert before is not None and after is not None
-        assert after.generation >= max(before.generation, 2)
+        assert after.generation > before.generation
     assert (await indexer()).rows == len(ROWS)
     assert [generation.state for generation in await jobs.generations()] == ["live", "kept"]
     kept = {generation.number for generation in await jobs.generations()}
