@@ -20,7 +20,8 @@ from app.store.profiles import Profiles
 from app.store.redis import open_redis, prepare_engine
 from app.store.search_index import SearchIndex
 from app.tasks import end_tasks
-from app.web.boundary import RULES, Rule, boundary
+from app.web.boundary import boundary
+from app.web.endpoint import ENDPOINTS_BY_NAME
 from app.web.routes import ENDPOINTS, route_table
 from app.web.server import ProblemRunner
 from app.web.services import SERVICES, Services
@@ -72,7 +73,7 @@ def make_app(settings: Settings, parameters: Parameters, died: "asyncio.Future[N
             _background("follow API keys", keyring.follow, died),
         )
     )
-    app[RULES] = {endpoint.name: Rule(endpoint.scope, endpoint.media_types) for endpoint in ENDPOINTS}
+    app[ENDPOINTS_BY_NAME] = {endpoint.name: endpoint for endpoint in ENDPOINTS}
     app[SERVICES] = Services(
         parameters=parameters,
         postgres=postgres,
@@ -80,7 +81,6 @@ def make_app(settings: Settings, parameters: Parameters, died: "asyncio.Future[N
         keyring=keyring,
         anonymous=Principal(ANONYMOUS, ANONYMOUS, frozenset(settings.anonymous_scopes)),
         profiles=Profiles(postgres, limits),
-        profile_limits=limits,
         max_request_bytes=settings.max_request_bytes,
     )
     app.add_routes(route_table())

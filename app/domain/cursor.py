@@ -1,7 +1,6 @@
 """The opaque cursor that leads to the next page of one search."""
 
 import base64
-import binascii
 from dataclasses import astuple, dataclass
 from hashlib import blake2b
 from typing import Final
@@ -34,25 +33,33 @@ class Cursor:
 
 def encode_cursor(cursor: Cursor, search: Search) -> str:
     content = orjson.dumps([_digest(search), *astuple(cursor)])
-    return base64.urlsafe_b64encode(content).rstrip(b"=").decode()
+    return encode_token(content)
 
 
 def decode_cursor(text: str, search: Search) -> Cursor:
     """Raises InvalidInput for what is no cursor, or the cursor of another search."""
     try:
-        digest, generation, tier, after, skip, total = orjson.loads(
-            base64.urlsafe_b64decode(text.encode("ascii") + b"=" * (-len(text) % 4))
-        )
+        digest, generation, tier, after, skip, total = orjson.loads(decode_token(text))
         numbers = (generation, tier, skip, total) if after is None else (generation, tier, skip, total, after)
         if skip > MAX_SKIP or not all(type(number) is int and 0 <= number < 2**53 for number in numbers):
             raise ValueError("not a position")
-    except (ValueError, TypeError, binascii.Error) as error:
+    except (ValueError, TypeError) as error:
         raise InvalidInput.of("cursor", "is not a cursor of this service; start again without it") from error
     if digest != _digest(search):
         raise InvalidInput.of(
             "cursor", "belongs to another search; repeat its q, filters and sort, or start again"
         )
     return Cursor(generation, tier, after, skip, total)
+
+
+def encode_token(content: bytes) -> str:
+    """Bytes as a text that needs no escaping in a URL."""
+    return base64.urlsafe_b64encode(content).rstrip(b"=").decode()
+
+
+def decode_token(text: str) -> bytes:
+    """Raises ValueError for what `encode_token` did not make."""
+    return base64.urlsafe_b64decode(text.encode("ascii") + b"=" * (-len(text) % 4))
 
 
 def _digest(search: Search) -> str:

@@ -30,16 +30,21 @@ from dataclasses import dataclass
 from app.domain.access import Quota
 
 
-class RegistryError(Exception):
-    """Root of the tree. `str(error)` is one sentence that a user may read."""
-
-
 @dataclass(frozen=True, slots=True)
 class FieldError:
     """One field that is wrong, and the way out."""
 
     field: str
     message: str
+
+
+class RegistryError(Exception):
+    """Root of the tree. `str(error)` is one sentence that a user may read."""
+
+    errors: tuple[FieldError, ...] = ()
+    """The fields at fault, where there are any."""
+    retry_after_s: int | None = None
+    """After how many seconds a retry makes sense; None: it makes none by itself."""
 
 
 class InvalidInput(RegistryError):
@@ -93,8 +98,6 @@ class NameTaken(Conflict):
 
 
 class InFlight(Conflict):
-    """`retry_after_s`: after how many seconds a retry makes sense."""
-
     retry_after_s = 1
 
 
@@ -123,8 +126,6 @@ class SearchTimedOut(RegistryError):
 
 
 class Unavailable(RegistryError):
-    """`retry_after_s`: after how many seconds a retry makes sense."""
-
     retry_after_s = 1
 
 

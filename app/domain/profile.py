@@ -134,15 +134,6 @@ def parse_profile(document: object, limits: ProfileLimits) -> Profile:
     return Profile(name, given.description, channels, instruments, query, given.delivery, given.status)
 
 
-def parse_members(values: Sequence[str], field: str, limits: ProfileLimits) -> tuple[int, ...]:
-    """The instruments that a list of public ids names. Raises InvalidInput naming every culprit."""
-    errors: list[FieldError] = []
-    numbers = _members(values, field, limits, errors)
-    if errors:
-        raise InvalidInput(*errors)
-    return numbers
-
-
 def profile_document(profile: Profile) -> dict[str, Any]:
     """The JSON value that `parse_profile` reads, of a profile: what a merge patch applies to."""
     selection: dict[str, Any] = (

@@ -56,8 +56,7 @@ def parse_search(pairs: Sequence[tuple[str, str]], *, max_limit: int) -> Search:
     """The search that decoded query-string `pairs` describe. Raises InvalidInput naming every bad field."""
     given = Given(pairs, known=("q", *FILTERS, "sort", "limit", "offset", "cursor"))
     text = given.text("q", "")
-    filters = {name: values for name in FILTERS if (values := given.filter_values(name))}
-    filters.setdefault("status", (Status.ACTIVE.value,))
+    filters = given.filters()
     sort = given.choice("sort", tuple(Sort), Sort.RELEVANCE)
     limit = given.number("limit", min(DEFAULT_LIMIT, max_limit), 1, max_limit)
     offset = given.number("offset", 0, 0, MAX_OFFSET)
@@ -65,7 +64,7 @@ def parse_search(pairs: Sequence[tuple[str, str]], *, max_limit: int) -> Search:
     if cursor is not None and given.single("offset") is not None:
         given.refuse("cursor", "leave out offset when following a cursor")
     given.raise_if_refused()
-    return Search(text, MappingProxyType(filters), Sort(sort), limit, offset, cursor)
+    return Search(text, _or_active(filters), Sort(sort), limit, offset, cursor)
 
 
 def parse_suggest(pairs: Sequence[tuple[str, str]], *, max_limit: int) -> Search:
@@ -74,7 +73,7 @@ def parse_suggest(pairs: Sequence[tuple[str, str]], *, max_limit: int) -> Search
     text = given.text("q", None)
     limit = given.number("limit", min(DEFAULT_SUGGESTIONS, max_limit), 1, max_limit)
     given.raise_if_refused()
-    return Search(text, MappingProxyType({"status": (Status.ACTIVE.value,)}), limit=limit)
+    return Search(text, _or_active({}), limit=limit)
 
 
 def parse_saved_search(document: Mapping[str, str | Sequence[str]], field: str) -> Search:
@@ -89,12 +88,11 @@ def parse_saved_search(document: Mapping[str, str | Sequence[str]], field: str) 
     ]
     given = Given(pairs, known=("q", *FILTERS), within=f"{field}.")
     text = given.text("q", "")
-    filters = {name: values for name in FILTERS if (values := given.filter_values(name))}
+    filters = given.filters()
     given.raise_if_refused()
     if not text and not filters:
         raise InvalidInput.of(field, f"is empty; give q or one of {', '.join(FILTERS)}")
-    filters.setdefault("status", (Status.ACTIVE.value,))
-    return Search(text, MappingProxyType(filters))
+    return Search(text, _or_active(filters))
 
 
 def parse_page(pairs: Sequence[tuple[str, str]], *, max_limit: int) -> tuple[int, int | None]:
@@ -104,6 +102,11 @@ def parse_page(pairs: Sequence[tuple[str, str]], *, max_limit: int) -> tuple[int
     before = given.number("before", 0, 1, 2**31 - 1) if given.single("before") is not None else None
     given.raise_if_refused()
     return limit, before
+
+
+def _or_active(filters: Mapping[str, tuple[str, ...]]) -> Mapping[str, tuple[str, ...]]:
+    """The filters, to active instruments where they do not say which status."""
+    return MappingProxyType({"status": (Status.ACTIVE.value,), **filters})
 
 
 def _has_word(text: str) -> bool:
@@ -170,7 +173,11 @@ class Given:
             return default
         return value
 
-    def filter_values(self, name: str) -> tuple[str, ...]:
+    def filters(self) -> dict[str, tuple[str, ...]]:
+        """Every filter that was given, with its sorted values."""
+        return {name: values for name in FILTERS if (values := self._filter_values(name))}
+
+    def _filter_values(self, name: str) -> tuple[str, ...]:
         """The sorted values of one filter: canonical codes, or literal text for `sector`."""
         values = self._values.get(name, [])
         if len(values) > MAX_FILTER_VALUES:

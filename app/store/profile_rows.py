@@ -1,6 +1,5 @@
 """A profile's row to its content, its JSON and back: the one projection of profiles."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -35,14 +34,23 @@ class StoredProfile:
     @property
     def json(self) -> bytes:
         """The profile as the contract shows it."""
+        members = self.content.instruments
         return orjson.dumps(
             {
                 **_heading(self.id, self.owner, self.version, self.created_at, self.updated_at),
                 **profile_document(self.content),
-                "instrument_count": _count(self.content.instruments),
+                "instrument_count": None if members is None else len(members),
             },
             option=_JSON,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class ProfileSummary:
+    """A profile as lists show it: what its selection holds is left to a reading of its own."""
+
+    id: UUID
+    json: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,9 +125,8 @@ def _heading(
     }
 
 
-def summary_json(record: asyncpg.Record) -> bytes:
-    """A profile as lists show it: what its selection holds is left to a reading of its own."""
-    return orjson.dumps(
+def profile_summary(record: asyncpg.Record) -> ProfileSummary:
+    json = orjson.dumps(
         {
             **_heading(
                 record["id"], record["owner"], record["version"], record["created_at"], record["updated_at"]
@@ -133,10 +140,7 @@ def summary_json(record: asyncpg.Record) -> bytes:
         },
         option=_JSON,
     )
-
-
-def _count(instruments: Sequence[int] | None) -> int | None:
-    return None if instruments is None else len(instruments)
+    return ProfileSummary(record["id"], json)
 
 
 def event_of(record: asyncpg.Record) -> ProfileEvent:

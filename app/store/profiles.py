@@ -28,13 +28,14 @@ from app.store.idempotency import Answer, Once, find_answer, remember_answer
 from app.store.postgres import Connection, Postgres
 from app.store.profile_rows import (
     ProfileEvent,
+    ProfileSummary,
     StoredProfile,
     column_values,
     content_of,
     event_of,
+    profile_summary,
     public_profile_id,
     stored_profile,
-    summary_json,
 )
 from app.store.statements import Statements
 
@@ -57,7 +58,7 @@ class Profiles:
 
     def __init__(self, postgres: Postgres, limits: ProfileLimits) -> None:
         self._postgres = postgres
-        self._limits = limits
+        self.limits = limits
 
     async def create(self, author: Author, content: Profile, once: Once | None) -> Answer:
         """Store a new profile. Raises InvalidInput, Conflict, NameTaken, InFlight or KeyReused."""
@@ -67,24 +68,19 @@ class Profiles:
             await connection.execute(SQL["lock_owner"], author.owner)
             if (
                 await connection.fetchval(SQL["count_of_owner"], author.owner)
-                >= self._limits.profiles_per_owner
+                >= self.limits.profiles_per_owner
             ):
                 raise Conflict(
-                    f"you have {self._limits.profiles_per_owner} profiles, the most that are allowed; "
+                    f"you have {self.limits.profiles_per_owner} profiles, the most that are allowed; "
                     "delete one first"
                 )
             members = content.instruments or ()
             await _refuse_unusable(connection, members, members)
-            arguments = author.actor, author.request_id, _detail(profile=profile_document(content))
-            try:
-                record = await connection.fetchrow(
-                    SQL["insert"], _new_id(), author.owner, *column_values(content), *arguments
-                )
-            except asyncpg.UniqueViolationError as error:
-                raise NameTaken(content.name) from error
-            assert record is not None  # noqa: S101 - an INSERT that returns
-            await connection.execute(SQL["add_members"], record["id"], members)
-            stored = stored_profile(record, content)
+            detail = _detail(profile=profile_document(content))
+            stored = await _store(
+                connection, SQL["insert"], (_new_id(), author.owner), content, author, detail
+            )
+            await connection.execute(SQL["add_members"], stored.id, members)
             answer = Answer(stored.id, stored.version, stored.json)
             if once is not None:
                 await remember_answer(connection, once, answer)
@@ -103,17 +99,13 @@ class Profiles:
         or NameTaken, and whatever `change` raises.
         """
         async with self._postgres.connection() as connection, connection.transaction():
-            stored = await self._lock(connection, author, profile_id)
-            if not accepts(stored.version):
-                raise PreconditionFailed(stored.version)
+            stored = await _lock(connection, author, profile_id, accepts)
             return await _write(connection, author, stored, change(stored.content))
 
     async def delete(self, author: Author, profile_id: UUID, accepts: Callable[[int], bool]) -> None:
         """Raises PreconditionFailed. The profile's events stay."""
         async with self._postgres.connection() as connection, connection.transaction():
-            stored = await self._lock(connection, author, profile_id)
-            if not accepts(stored.version):
-                raise PreconditionFailed(stored.version)
+            stored = await _lock(connection, author, profile_id, accepts)
             detail = _detail(profile=profile_document(stored.content))
             await connection.execute(
                 SQL["record_deletion"], profile_id, author.actor, author.request_id, detail
@@ -126,8 +118,8 @@ class Profiles:
 
     async def page(
         self, author: Author, *, owner: str | None, statuses: Sequence[str], after: UUID | None, limit: int
-    ) -> list[bytes]:
-        """Up to `limit` profiles beyond the id `after`, each as JSON without its members.
+    ) -> list[ProfileSummary]:
+        """Up to `limit` profiles beyond the id `after`, without their members.
 
         `owner` None: of all owners where the author may see them, else of the author.
         """
@@ -140,7 +132,7 @@ class Profiles:
                 if owner is None
                 else await connection.fetch(SQL["page_of_owner"], owner, *arguments)
             )
-        return [summary_json(record) for record in records]
+        return [profile_summary(record) for record in records]
 
     async def events(
         self, author: Author, profile_id: UUID, *, before: int | None, limit: int
@@ -154,9 +146,16 @@ class Profiles:
             raise _not_found(profile_id)
         return [event_of(record) for record in records]
 
-    async def _lock(self, connection: Connection, author: Author, profile_id: UUID) -> StoredProfile:
-        await connection.execute(SQL["lock"], profile_id)
-        return await _read(connection, author, profile_id)
+
+async def _lock(
+    connection: Connection, author: Author, profile_id: UUID, accepts: Callable[[int], bool]
+) -> StoredProfile:
+    """The profile, which nobody else writes until the transaction ends. Raises PreconditionFailed."""
+    await connection.execute(SQL["lock"], profile_id)
+    stored = await _read(connection, author, profile_id)
+    if not accepts(stored.version):
+        raise PreconditionFailed(stored.version)
+    return stored
 
 
 async def _read(connection: Connection, author: Author, profile_id: UUID) -> StoredProfile:
@@ -175,13 +174,26 @@ async def _write(
     old, new = before.content.instruments or (), content.instruments or ()
     known = set(old)
     await _refuse_unusable(connection, [number for number in new if number not in known], new)
-    arguments = author.actor, author.request_id, _detail(changes=changes)
+    detail = _detail(changes=changes)
+    stored = await _store(connection, SQL["update"], (before.id,), content, author, detail)
+    await _write_members(connection, before.id, old, new)
+    return stored
+
+
+async def _store(
+    connection: Connection,
+    statement: str,
+    identity: tuple[object, ...],
+    content: Profile,
+    author: Author,
+    detail: str,
+) -> StoredProfile:
+    """Insert or update a profile's row together with its event. Raises NameTaken."""
+    arguments = *identity, *column_values(content), author.actor, author.request_id, detail
     try:
-        record = await connection.fetchrow(SQL["update"], before.id, *column_values(content), *arguments)
+        (record,) = await connection.fetch(statement, *arguments)
     except asyncpg.UniqueViolationError as error:
         raise NameTaken(content.name) from error
-    assert record is not None  # noqa: S101 - the row is locked
-    await _write_members(connection, before.id, old, new)
     return stored_profile(record, content)
 
 

@@ -4,7 +4,6 @@ import re
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Final
 
@@ -14,6 +13,7 @@ from aiohttp import hdrs, web
 from app import metrics
 from app.domain.access import Principal
 from app.domain.errors import InvalidInput, NotAllowed, NotAuthenticated, RegistryError
+from app.web.endpoint import ENDPOINTS_BY_NAME
 from app.web.problems import problem, problem_of
 from app.web.services import PRINCIPAL, REQUEST_ID, SERVICES, Services
 
@@ -21,20 +21,6 @@ REQUEST_ID_HEADER: Final = "X-Request-ID"
 API_KEY_HEADER: Final = "X-API-Key"
 UNMATCHED: Final = "unmatched"
 _ANY_MEDIA_TYPES: Final = ("application/json",)
-
-
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """What a route asks of a request: a scope (None: open to all), and a body of one of some types."""
-
-    scope: str | None
-    media_types: tuple[str, ...]
-    """Empty: no body at all."""
-
-
-RULES: Final = web.AppKey("rules", dict[str, Rule])
-"""By route name."""
-
 _ACCEPTABLE_REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 log = structlog.get_logger(__name__)
@@ -99,8 +85,8 @@ async def _admit(request: web.Request) -> None:
     if request.match_info.http_exception is not None:  # no route: the handler answers 404 or 405
         return
     services = request.app[SERVICES]
-    rule = request.app[RULES][request.match_info.route.name or ""]
-    if (scope := rule.scope) is not None:
+    endpoint = request.app[ENDPOINTS_BY_NAME][request.match_info.route.name or ""]
+    if (scope := endpoint.scope) is not None:
         principal = await _principal(request, services)
         request[PRINCIPAL] = principal
         if scope not in principal.scopes:
@@ -110,7 +96,7 @@ async def _admit(request: web.Request) -> None:
                     f"'Authorization: Bearer KEY' or as '{API_KEY_HEADER}: KEY'"
                 )
             raise NotAllowed(scope)
-    _check_body(request, rule.media_types, services.max_request_bytes)
+    _check_body(request, endpoint.media_types, services.max_request_bytes)
 
 
 async def _principal(request: web.Request, services: Services) -> Principal:

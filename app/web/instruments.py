@@ -13,6 +13,7 @@ from app.domain.query import parse_page, parse_search, parse_suggest
 from app.search.expression import search_plan, suggest_plan
 from app.store.instruments import StoredInstrument, read_history, read_instrument
 from app.store.search_index import Page
+from app.web.pages import newest_first
 from app.web.preconditions import entity_tag, is_known
 from app.web.query_string import query_pairs
 from app.web.services import SERVICES, Services
@@ -81,9 +82,7 @@ async def history(request: web.Request) -> web.Response:
     entries = await read_history(services.postgres, number, limit=limit, before=before)
     if not entries and before is None:
         raise _not_found(request)
-    more = len(entries) == limit and entries[-1].version > 1
-    content = {"history": entries, "next_before": entries[-1].version if more else None}
-    return web.Response(body=orjson.dumps(content, option=orjson.OPT_UTC_Z), content_type=_JSON)
+    return newest_first("history", entries, "version", limit)
 
 
 async def _read(services: Services, number: int, *, fresh: bool) -> tuple[StoredInstrument, str]:

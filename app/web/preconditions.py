@@ -14,10 +14,7 @@ def entity_tag(version: int) -> str:
 def is_known(request: web.Request, version: int) -> bool:
     """Whether If-None-Match names this version (section 13.1.2)."""
     given = request.headers.get(hdrs.IF_NONE_MATCH)
-    if given is None:
-        return False
-    tags = {tag.strip().removeprefix("W/") for tag in given.split(",")}
-    return "*" in tags or entity_tag(version) in tags
+    return given is not None and _names(given.replace("W/", ""), version)
 
 
 def required_match(request: web.Request) -> Callable[[int], bool]:
@@ -30,5 +27,9 @@ def required_match(request: web.Request) -> Callable[[int], bool]:
         raise PreconditionRequired(
             "a write needs If-Match with the ETag that was read; read it and try again"
         )
-    tags = {tag.strip() for tag in given.split(",")}
-    return lambda version: "*" in tags or entity_tag(version) in tags
+    return lambda version: _names(given, version)
+
+
+def _names(tags: str, version: int) -> bool:
+    known = {tag.strip() for tag in tags.split(",")}
+    return "*" in known or entity_tag(version) in known

@@ -8,15 +8,7 @@ import orjson
 from aiohttp import hdrs, web
 
 from app.domain import errors
-from app.domain.errors import (
-    FieldError,
-    InFlight,
-    InvalidInput,
-    NameTaken,
-    PreconditionFailed,
-    RegistryError,
-    Unavailable,
-)
+from app.domain.errors import FieldError, PreconditionFailed, RegistryError
 from app.web.preconditions import entity_tag
 
 CONTENT_TYPE: Final = "application/problem+json"
@@ -44,12 +36,11 @@ def problem_of(error: RegistryError, request_id: str) -> web.Response:
     headers = {}
     if status is HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = "Bearer"
-    if isinstance(error, Unavailable | InFlight):
+    if error.retry_after_s is not None:
         headers["Retry-After"] = str(error.retry_after_s)
     if isinstance(error, PreconditionFailed):
         headers[hdrs.ETAG] = entity_tag(error.version)
-    fields = error.errors if isinstance(error, InvalidInput | NameTaken) else ()
-    return problem(status, str(error), request_id, headers=headers, fields=fields)
+    return problem(status, str(error), request_id, headers=headers, fields=error.errors)
 
 
 def problem(

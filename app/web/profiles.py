@@ -1,7 +1,5 @@
 """Handlers for subscription profiles: create, list, read, replace, patch, delete, and their audit trail."""
 
-import base64
-import binascii
 import hashlib
 import re
 from typing import Final
@@ -11,6 +9,7 @@ import orjson
 from aiohttp import hdrs, web
 
 from app.domain.access import PROFILES_ADMIN
+from app.domain.cursor import decode_token, encode_token
 from app.domain.errors import InvalidInput, NotFound
 from app.domain.profile import merge_patch, parse_profile, profile_document
 from app.domain.profile_page import parse_profile_page
@@ -19,6 +18,7 @@ from app.store.idempotency import Once
 from app.store.profile_rows import StoredProfile, parse_profile_id, public_profile_id
 from app.store.profiles import Author
 from app.web.json_body import read_json
+from app.web.pages import newest_first
 from app.web.preconditions import entity_tag, is_known, required_match
 from app.web.query_string import query_pairs
 from app.web.services import PRINCIPAL, REQUEST_ID, SERVICES
@@ -34,7 +34,7 @@ _IDEMPOTENCY_KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
 async def create(request: web.Request) -> web.Response:
     services = request.app[SERVICES]
     document, raw = await read_json(request)
-    content = parse_profile(document, services.profile_limits)
+    content = parse_profile(document, services.profiles.limits)
     answer = await services.profiles.create(_author(request), content, _once(request, raw))
     headers: dict[str, str] = {
         hdrs.LOCATION: f"{PATH}/{public_profile_id(answer.profile_id)}",
@@ -57,17 +57,16 @@ async def page(request: web.Request) -> web.Response:
         limit=asked.limit + 1,
     )
     shown = found[: asked.limit]
-    next_cursor = _encode_cursor(shown[-1]) if len(found) > len(shown) else None
-    body = b'{"profiles":[%b],"next_cursor":%b}' % (b",".join(shown), orjson.dumps(next_cursor))
+    next_cursor = encode_token(shown[-1].id.bytes) if len(found) > len(shown) else None
+    profiles = b",".join(summary.json for summary in shown)
+    body = b'{"profiles":[%b],"next_cursor":%b}' % (profiles, orjson.dumps(next_cursor))
     return web.Response(body=body, content_type=_JSON, headers={SOURCE_HEADER: "postgres"})
 
 
 async def one(request: web.Request) -> web.Response:
     stored = await request.app[SERVICES].profiles.read(_author(request), _profile_id(request))
     if is_known(request, stored.version):
-        return web.Response(
-            status=304, headers={hdrs.ETAG: entity_tag(stored.version), SOURCE_HEADER: "postgres"}
-        )
+        return web.Response(status=304, headers=_headers(stored))
     return _shown(stored)
 
 
@@ -75,7 +74,7 @@ async def replace(request: web.Request) -> web.Response:
     services = request.app[SERVICES]
     accepts = required_match(request)
     document, _ = await read_json(request)
-    content = parse_profile(document, services.profile_limits)
+    content = parse_profile(document, services.profiles.limits)
     return _shown(
         await services.profiles.update(_author(request), _profile_id(request), accepts, lambda _: content)
     )
@@ -91,7 +90,7 @@ async def patch(request: web.Request) -> web.Response:
             _profile_id(request),
             accepts,
             lambda content: parse_profile(
-                merge_patch(profile_document(content), changes), services.profile_limits
+                merge_patch(profile_document(content), changes), services.profiles.limits
             ),
         )
     )
@@ -110,9 +109,7 @@ async def events(request: web.Request) -> web.Response:
     entries = await services.profiles.events(
         _author(request), _profile_id(request), before=before, limit=limit
     )
-    more = len(entries) == limit and entries[-1].number > 1
-    content = {"events": entries, "next_before": entries[-1].number if more else None}
-    return web.Response(body=orjson.dumps(content, option=orjson.OPT_UTC_Z), content_type=_JSON)
+    return newest_first("events", entries, "number", limit)
 
 
 def _author(request: web.Request) -> Author:
@@ -138,18 +135,15 @@ def _once(request: web.Request, raw: bytes) -> Once | None:
 
 
 def _shown(stored: StoredProfile) -> web.Response:
-    headers = {hdrs.ETAG: entity_tag(stored.version), SOURCE_HEADER: "postgres"}
-    return web.Response(body=stored.json, content_type=_JSON, headers=headers)
+    return web.Response(body=stored.json, content_type=_JSON, headers=_headers(stored))
 
 
-def _encode_cursor(last_profile: bytes) -> str:
-    profile_id = parse_profile_id(orjson.loads(last_profile)["id"])
-    assert profile_id is not None  # noqa: S101 - made by ourselves
-    return base64.urlsafe_b64encode(profile_id.bytes).rstrip(b"=").decode()
+def _headers(stored: StoredProfile) -> dict[str, str]:
+    return {hdrs.ETAG: entity_tag(stored.version), SOURCE_HEADER: "postgres"}
 
 
 def _decode_cursor(text: str) -> UUID:
     try:
-        return UUID(bytes=base64.urlsafe_b64decode(text.encode("ascii") + b"=" * (-len(text) % 4)))
-    except (ValueError, binascii.Error) as error:
+        return UUID(bytes=decode_token(text))
+    except ValueError as error:
         raise InvalidInput.of("cursor", "is not a cursor of this list; start again without it") from error

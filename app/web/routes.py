@@ -1,27 +1,12 @@
 """The route table: every endpoint with the scope that it needs."""
 
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import Final
 
 from aiohttp import web
 
 from app.domain.access import INSTRUMENTS_READ, PROFILES_READ, PROFILES_WRITE
 from app.web import instruments, operations, profiles
-
-
-@dataclass(frozen=True, slots=True)
-class Endpoint:
-    """One method at one path. `scope` None: open to everybody."""
-
-    name: str
-    method: str
-    path: str
-    handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
-    scope: str | None
-    media_types: tuple[str, ...] = ()
-    """What its body may be; none: it takes no body."""
-
+from app.web.endpoint import Endpoint
 
 _JSON: Final = ("application/json",)
 _PATCH: Final = ("application/merge-patch+json", "application/json")

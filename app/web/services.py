@@ -7,7 +7,6 @@ from aiohttp import web
 
 from app.auth.keyring import Keyring
 from app.domain.access import Principal
-from app.domain.profile import ProfileLimits
 from app.parameters.definitions import Parameters
 from app.store.postgres import Postgres
 from app.store.profiles import Profiles
@@ -22,7 +21,6 @@ class Services:
     keyring: Keyring
     anonymous: Principal
     profiles: Profiles
-    profile_limits: ProfileLimits
     max_request_bytes: int
 
 

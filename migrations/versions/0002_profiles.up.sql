@@ -99,7 +99,7 @@ CREATE TRIGGER profile_events_keep_audit AFTER DELETE ON profile_events
 CREATE TRIGGER profile_events_append_only BEFORE UPDATE OR TRUNCATE ON profile_events
     FOR EACH STATEMENT EXECUTE FUNCTION refuse_change('Events are append-only.');
 
--- Whether the copies of profiles in Redis may be read (see app/store/copy_trust.py).
+-- Whether the copies of profiles in Redis may be read.
 CREATE TABLE profile_copies (
     single_row boolean PRIMARY KEY DEFAULT true CHECK (single_row),
     epoch bigint NOT NULL,

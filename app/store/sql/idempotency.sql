@@ -14,6 +14,3 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, clock_timestamp() + make_interval(hours 
 ON CONFLICT (principal, method, path, key) DO UPDATE
 SET body_sha256 = excluded.body_sha256, profile_id = excluded.profile_id, version = excluded.version,
     answer = excluded.answer, expires_at = excluded.expires_at;
-
--- name: remove_expired
-DELETE FROM idempotency_records WHERE expires_at <= clock_timestamp();
