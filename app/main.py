@@ -15,7 +15,10 @@ from app.domain.errors import RedisUnavailable
 from app.domain.profile import ProfileLimits
 from app.parameters.definitions import Parameters
 from app.settings import Settings
+from app.store.copy_epochs import CopyEpochs
+from app.store.copy_server import CopyServer
 from app.store.postgres import Postgres
+from app.store.profile_copies import ProfileCopies
 from app.store.profiles import Profiles
 from app.store.redis import open_redis, prepare_engine
 from app.store.search_index import SearchIndex
@@ -45,6 +48,8 @@ def make_app(settings: Settings, parameters: Parameters, died: "asyncio.Future[N
     )
     index = SearchIndex(client)
     keyring = Keyring(postgres)
+    copy_server = CopyServer(settings.needed_redis_url())
+    copy_epochs = CopyEpochs(settings.needed_database_url(), copy_server)
     limits = ProfileLimits(
         settings.max_profiles_per_owner, settings.max_profile_members, settings.max_profile_name_length
     )
@@ -62,6 +67,7 @@ def make_app(settings: Settings, parameters: Parameters, died: "asyncio.Future[N
         except RedisUnavailable as error:
             log.warning("starting without Redis", reason=str(error))
         yield
+        await copy_server.close()
         await client.aclose()
 
     app = web.Application(middlewares=[boundary], client_max_size=settings.max_request_bytes)
@@ -71,6 +77,7 @@ def make_app(settings: Settings, parameters: Parameters, died: "asyncio.Future[N
             redis_context,
             _background("follow index state", index.follow, died),
             _background("follow API keys", keyring.follow, died),
+            _background("follow profile copies", copy_epochs.follow, died),
         )
     )
     app[ENDPOINTS_BY_NAME] = {endpoint.name: endpoint for endpoint in ENDPOINTS}
@@ -80,7 +87,7 @@ def make_app(settings: Settings, parameters: Parameters, died: "asyncio.Future[N
         index=index,
         keyring=keyring,
         anonymous=Principal(ANONYMOUS, ANONYMOUS, frozenset(settings.anonymous_scopes)),
-        profiles=Profiles(postgres, limits),
+        profiles=Profiles(postgres, ProfileCopies(copy_server, copy_epochs), limits),
         max_request_bytes=settings.max_request_bytes,
     )
     app.add_routes(route_table())

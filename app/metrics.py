@@ -55,3 +55,17 @@ DOCUMENTS_WRITTEN: Final = Counter(
 DOCUMENTS_REMOVED: Final = Counter(
     "registry_index_documents_removed", "Documents that refreshes removed from the live index."
 )
+PROFILE_OPERATIONS: Final = Counter(
+    "registry_profile_operations",
+    "Requests about profiles, by operation and result: `done`, `not_modified`, `replayed`, or an error.",
+    ("operation", "result"),
+)
+PROFILE_READS: Final = Counter(
+    "registry_profile_reads",
+    "Readings of one profile, by source: its copy in Redis, or Postgres.",
+    ("source",),
+)
+PROFILE_COPIES_READABLE: Final = Gauge(
+    "registry_profile_copies_readable",
+    "1 while profiles are read from their copies in Redis, 0 while Postgres answers all reads.",
+)

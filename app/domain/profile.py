@@ -113,7 +113,7 @@ def parse_profile(document: object, limits: ProfileLimits) -> Profile:
     try:
         given = _Document.model_validate(document)
     except ValidationError as error:
-        raise InvalidInput(*map(_field_error, error.errors())) from error
+        raise InvalidInput(*map(field_error, error.errors())) from error
     errors: list[FieldError] = []
     name = given.name.strip()
     if not 1 <= len(name) <= limits.name_length:
@@ -273,7 +273,7 @@ _MESSAGES: Final[Mapping[str, str]] = {
 }
 
 
-def _field_error(error: Any) -> FieldError:
+def field_error(error: Any) -> FieldError:
     """One of pydantic's errors in our words: `selection.instruments[3]`."""
     path = ""
     for part in error["loc"]:

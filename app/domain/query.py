@@ -104,6 +104,14 @@ def parse_page(pairs: Sequence[tuple[str, str]], *, max_limit: int) -> tuple[int
     return limit, before
 
 
+def parse_cursor_page(pairs: Sequence[tuple[str, str]], *, max_limit: int) -> tuple[int, str | None]:
+    """`limit` and `cursor` of a list. Raises InvalidInput."""
+    given = Given(pairs, known=("limit", "cursor"))
+    limit = given.number("limit", min(DEFAULT_LIMIT, max_limit), 1, max_limit)
+    given.raise_if_refused()
+    return limit, given.single("cursor")
+
+
 def _or_active(filters: Mapping[str, tuple[str, ...]]) -> Mapping[str, tuple[str, ...]]:
     """The filters, to active instruments where they do not say which status."""
     return MappingProxyType({"status": (Status.ACTIVE.value,), **filters})

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
+from uuid import UUID
 
 import asyncpg
 import orjson
@@ -58,6 +59,15 @@ async def read_instrument(postgres: Postgres, number: int) -> StoredInstrument |
     async with postgres.connection() as connection:
         row = await connection.fetchrow(SQL["one"], number)
     return None if row is None else StoredInstrument(instrument_json(row), row["version"])
+
+
+async def read_members(
+    postgres: Postgres, profile_id: UUID, *, after: int, skip: int, limit: int
+) -> list[tuple[int, bytes]]:
+    """Listed members beyond the position `after`, without the first `skip`: position and JSON of each."""
+    async with postgres.connection() as connection:
+        rows = await connection.fetch(SQL["members"], profile_id, after, skip, limit)
+    return [(row["position"], instrument_json(row)) for row in rows]
 
 
 async def read_history(

@@ -8,6 +8,7 @@ from uuid import UUID
 import asyncpg
 import orjson
 
+from app.domain.instrument import parse_public_id
 from app.domain.profile import (
     Channel,
     Delivery,
@@ -16,7 +17,7 @@ from app.domain.profile import (
     profile_document,
     query_document,
 )
-from app.domain.query import parse_saved_search
+from app.domain.query import Search, parse_saved_search
 
 ID_PREFIX: Final = "prf_"
 _JSON: Final = orjson.OPT_UTC_Z
@@ -32,10 +33,9 @@ class StoredProfile:
     updated_at: datetime
 
     @property
-    def json(self) -> bytes:
-        """The profile as the contract shows it."""
+    def shown(self) -> "ShownProfile":
         members = self.content.instruments
-        return orjson.dumps(
+        json = orjson.dumps(
             {
                 **_heading(self.id, self.owner, self.version, self.created_at, self.updated_at),
                 **profile_document(self.content),
@@ -43,6 +43,25 @@ class StoredProfile:
             },
             option=_JSON,
         )
+        return ShownProfile(self.id, self.owner, self.version, json)
+
+
+@dataclass(frozen=True, slots=True)
+class ShownProfile:
+    """A profile as the contract shows it, finished for sending."""
+
+    id: UUID
+    owner: str
+    version: int
+    json: bytes
+
+    @property
+    def selection(self) -> Search | tuple[int, ...]:
+        """The saved search, or the numbers of the members in their order."""
+        selection = orjson.loads(self.json)["selection"]
+        if (query := selection.get("query")) is not None:
+            return parse_saved_search(query, "selection.query")
+        return tuple(number for text in selection["instruments"] if (number := parse_public_id(text)))
 
 
 @dataclass(frozen=True, slots=True)

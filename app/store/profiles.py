@@ -1,90 +1,94 @@
-"""Subscription profiles in Postgres: every write is one transaction with its event and its stored answer.
+"""Subscription profiles: writes through to Postgres, reads from their copies in Redis where those are right.
 
-Writers of one profile take its row's lock in turn, so versions and event numbers become visible in
-their order, and a lost race is seen before anything is written.
+Every write is one transaction with its event and its stored answer. Writers of one profile take its row's
+lock in turn, so versions and event numbers become visible in their order, and a lost race is seen before
+anything is written. The commit is the acknowledgement.
 """
 
-import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from secrets import randbits
-from typing import Any, Final
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Final, TypeVar
 from uuid import UUID
 
-import asyncpg
-import orjson
-
-from app.domain.errors import (
-    Conflict,
-    FieldError,
-    InvalidInput,
-    NameTaken,
-    NotFound,
-    PreconditionFailed,
-)
-from app.domain.instrument import public_id
-from app.domain.profile import Profile, ProfileLimits, describe_changes, profile_document
+from app import metrics
+from app.domain.errors import Conflict, PostgresUnavailable, RedisUnavailable
+from app.domain.member_edit import Edited, MemberEdit, edit_members
+from app.domain.profile import Profile, ProfileLimits
 from app.store.idempotency import Answer, Once, find_answer, remember_answer
 from app.store.postgres import Connection, Postgres
+from app.store.profile_copies import Gap, Mark, MarkFailed, ProfileCopies
 from app.store.profile_rows import (
     ProfileEvent,
     ProfileSummary,
+    ShownProfile,
     StoredProfile,
-    column_values,
-    content_of,
     event_of,
     profile_summary,
-    public_profile_id,
-    stored_profile,
 )
-from app.store.statements import Statements
+from app.store.profile_writes import (
+    SQL,
+    Author,
+    delete_profile,
+    find_profile,
+    insert_profile,
+    lock_profile,
+    no_such_profile,
+    refuse_unusable,
+    unusable_instruments,
+    update_profile,
+)
 
-SQL: Final = Statements("profiles.sql")
+MAX_ATTEMPTS: Final = 3
+DOUBT_S: Final = 1.0
+"""How long Postgres is waited for when it did not answer lately and there is a copy."""
+
 _FIRST_ID: Final = UUID(int=0)
+_T = TypeVar("_T")
+
+
+class Source(StrEnum):
+    POSTGRES = "postgres"
+    REDIS = "redis"
 
 
 @dataclass(frozen=True, slots=True)
-class Author:
-    """Who reads or writes: an owner, or (`sees_all`) somebody who may cross owners."""
+class _Written:
+    """A change that a transaction is about to commit; `profile` None: the profile is gone."""
 
-    owner: str
-    sees_all: bool
-    actor: str
-    request_id: str
+    profile_id: UUID
+    version: int
+    profile: ShownProfile | None
 
 
 class Profiles:
     """Methods raise PostgresUnavailable, and NotFound for what the author may not see."""
 
-    def __init__(self, postgres: Postgres, limits: ProfileLimits) -> None:
+    def __init__(self, postgres: Postgres, copies: ProfileCopies, limits: ProfileLimits) -> None:
         self._postgres = postgres
+        self._copies = copies
         self.limits = limits
+
+    @property
+    def copies_are_readable(self) -> bool:
+        """Whether profiles are read from Redis at this moment, rather than from Postgres."""
+        return self._copies.are_readable
 
     async def create(self, author: Author, content: Profile, once: Once | None) -> Answer:
         """Store a new profile. Raises InvalidInput, Conflict, NameTaken, InFlight or KeyReused."""
-        async with self._postgres.connection() as connection, connection.transaction():
+
+        async def work(connection: Connection) -> tuple[Answer, _Written | None]:
             if once is not None and (done := await find_answer(connection, once)) is not None:
-                return done
-            await connection.execute(SQL["lock_owner"], author.owner)
-            if (
-                await connection.fetchval(SQL["count_of_owner"], author.owner)
-                >= self.limits.profiles_per_owner
-            ):
-                raise Conflict(
-                    f"you have {self.limits.profiles_per_owner} profiles, the most that are allowed; "
-                    "delete one first"
-                )
-            members = content.instruments or ()
-            await _refuse_unusable(connection, members, members)
-            detail = _detail(profile=profile_document(content))
-            stored = await _store(
-                connection, SQL["insert"], (_new_id(), author.owner), content, author, detail
-            )
-            await connection.execute(SQL["add_members"], stored.id, members)
-            answer = Answer(stored.id, stored.version, stored.json)
+                return done, None
+            stored = await insert_profile(connection, author, content, self.limits.profiles_per_owner)
+            shown = stored.shown
+            answer = Answer(shown.id, shown.version, shown.json)
             if once is not None:
                 await remember_answer(connection, once, answer)
-        return answer
+            return answer, _Written(shown.id, shown.version, shown)
+
+        return await self._write(work, is_new=True)
 
     async def update(
         self,
@@ -92,29 +96,77 @@ class Profiles:
         profile_id: UUID,
         accepts: Callable[[int], bool],
         change: Callable[[Profile], Profile],
-    ) -> StoredProfile:
+    ) -> ShownProfile:
         """Replace a profile's content by what `change` makes of it; what changes nothing is not a change.
 
         `accepts` tells of a version whether the author knew it. Raises PreconditionFailed, InvalidInput
         or NameTaken, and whatever `change` raises.
         """
-        async with self._postgres.connection() as connection, connection.transaction():
-            stored = await _lock(connection, author, profile_id, accepts)
-            return await _write(connection, author, stored, change(stored.content))
+
+        async def work(connection: Connection) -> tuple[ShownProfile, _Written | None]:
+            before = await lock_profile(connection, author, profile_id, accepts)
+            content = change(before.content)
+            old, new = set(before.content.instruments or ()), content.instruments or ()
+            await refuse_unusable(connection, [number for number in new if number not in old], new)
+            return await _update(connection, author, before, content)
+
+        return await self._write(work)
+
+    async def edit(
+        self,
+        author: Author,
+        profile_id: UUID,
+        accepts: Callable[[int], bool],
+        edit: MemberEdit,
+        report: Callable[[ShownProfile, Edited], bytes],
+        once: Once | None,
+    ) -> Answer:
+        """Add and remove listed members, and answer with a `report` of it.
+
+        Raises PreconditionFailed, InFlight, KeyReused, Conflict for a dynamic profile, and InvalidInput
+        naming every item that is refused where the edit is atomic.
+        """
+
+        async def work(connection: Connection) -> tuple[Answer, _Written | None]:
+            if once is not None and (done := await find_answer(connection, once)) is not None:
+                return done, None
+            before = await lock_profile(connection, author, profile_id, accepts)
+            members = before.content.instruments
+            if members is None:
+                raise Conflict(
+                    "this profile's instruments are those of a saved search; change its selection instead"
+                )
+            known = set(members)
+            added = [item.number for item in edit.add if item.number is not None and item.number not in known]
+            unusable = await unusable_instruments(connection, added)
+            edited = edit_members(edit, members, unusable, self.limits.members)
+            content = replace(before.content, instruments=edited.members)
+            shown, written = await _update(connection, author, before, content)
+            answer = Answer(profile_id, shown.version, report(shown, edited))
+            if once is not None:
+                await remember_answer(connection, once, answer)
+            return answer, written
+
+        return await self._write(work)
 
     async def delete(self, author: Author, profile_id: UUID, accepts: Callable[[int], bool]) -> None:
         """Raises PreconditionFailed. The profile's events stay."""
-        async with self._postgres.connection() as connection, connection.transaction():
-            stored = await _lock(connection, author, profile_id, accepts)
-            detail = _detail(profile=profile_document(stored.content))
-            await connection.execute(
-                SQL["record_deletion"], profile_id, author.actor, author.request_id, detail
-            )
-            await connection.execute(SQL["delete"], profile_id)
 
-    async def read(self, author: Author, profile_id: UUID) -> StoredProfile:
-        async with self._postgres.connection() as connection:
-            return await _read(connection, author, profile_id)
+        async def work(connection: Connection) -> tuple[None, _Written]:
+            stored = await lock_profile(connection, author, profile_id, accepts)
+            await delete_profile(connection, author, stored)
+            return None, _Written(profile_id, stored.version + 1, None)
+
+        await self._write(work)
+
+    async def read(self, author: Author, profile_id: UUID) -> tuple[ShownProfile, Source]:
+        """The profile as it is now, and where that was read.
+
+        While Postgres does not answer: as Redis had it when Postgres last did.
+        """
+        profile, source = await self._find(profile_id)
+        metrics.PROFILE_READS.labels(source).inc()
+        return _visible(author, profile_id, profile), source
 
     async def page(
         self, author: Author, *, owner: str | None, statuses: Sequence[str], after: UUID | None, limit: int
@@ -141,108 +193,77 @@ class Profiles:
         async with self._postgres.connection() as connection:
             records = await connection.fetch(SQL["events"], profile_id, before, limit)
             if not records:  # beyond the last, or nothing of this author's
-                await _read(connection, author, profile_id)
-        if any(record["owner"] != author.owner for record in records) and not author.sees_all:
-            raise _not_found(profile_id)
+                _visible(author, profile_id, await _read(connection, profile_id))
+        if not all(author.sees(record["owner"]) for record in records):
+            raise no_such_profile(profile_id)
         return [event_of(record) for record in records]
 
+    async def _write(
+        self,
+        work: Callable[[Connection], Awaitable[tuple[_T, _Written | None]]],
+        *,
+        is_new: bool = False,
+    ) -> _T:
+        """Do `work` in one transaction; mark the copy of what it wrote before the commit, settle it after."""
+        for _ in range(MAX_ATTEMPTS):
+            try:
+                async with self._postgres.connection() as connection, connection.transaction():
+                    result, written = await work(connection)
+                    mark: Mark | None = None
+                    if written is not None:
+                        mark = await self._copies.mark(connection, written.profile_id, is_new=is_new)
+            except MarkFailed:
+                await self._copies.distrust(self._postgres)
+                continue
+            if written is not None:
+                await self._copies.settle(mark, written.version, written.profile)
+            return result
+        raise RedisUnavailable("Redis comes and goes; nothing was changed, try again in a moment")
 
-async def _lock(
-    connection: Connection, author: Author, profile_id: UUID, accepts: Callable[[int], bool]
-) -> StoredProfile:
-    """The profile, which nobody else writes until the transaction ends. Raises PreconditionFailed."""
-    await connection.execute(SQL["lock"], profile_id)
-    stored = await _read(connection, author, profile_id)
-    if not accepts(stored.version):
-        raise PreconditionFailed(stored.version)
-    return stored
+    async def _find(self, profile_id: UUID) -> tuple[ShownProfile | None, Source]:
+        found = await self._copies.find(profile_id)
+        if isinstance(found, ShownProfile):
+            return found, Source.REDIS
+        last = await self._copies.find_last(profile_id) if self._copies.postgres_is_away else None
+        try:
+            async with asyncio.timeout(None if last is None else DOUBT_S):
+                return await self._read_and_fill(profile_id, found), Source.POSTGRES
+        except (PostgresUnavailable, TimeoutError):
+            last = last or await self._copies.find_last(profile_id)
+            if last is None:
+                raise
+            return last, Source.REDIS
+
+    async def _read_and_fill(self, profile_id: UUID, gap: Gap | None) -> ShownProfile | None:
+        async with self._postgres.connection() as connection:
+            if gap is None or not gap.is_mark:
+                current = await _read(connection, profile_id)
+                if gap is not None:
+                    await self._copies.fill(gap, current)
+                return current
+            async with connection.transaction():
+                # No row: it is gone, or somebody is writing it, and will settle the mark.
+                is_locked = await connection.fetchval(SQL["lock_unless_being_written"], profile_id)
+                current = await _read(connection, profile_id)
+                if is_locked:
+                    await self._copies.fill(gap, current)
+                return current
 
 
-async def _read(connection: Connection, author: Author, profile_id: UUID) -> StoredProfile:
-    record = await connection.fetchrow(SQL["read"], profile_id)
-    if record is None or (record["owner"] != author.owner and not author.sees_all):
-        raise _not_found(profile_id)
-    return stored_profile(record, content_of(record))
-
-
-async def _write(
+async def _update(
     connection: Connection, author: Author, before: StoredProfile, content: Profile
-) -> StoredProfile:
-    changes = describe_changes(profile_document(before.content), profile_document(content))
-    if not changes:
-        return before
-    old, new = before.content.instruments or (), content.instruments or ()
-    known = set(old)
-    await _refuse_unusable(connection, [number for number in new if number not in known], new)
-    detail = _detail(changes=changes)
-    stored = await _store(connection, SQL["update"], (before.id,), content, author, detail)
-    await _write_members(connection, before.id, old, new)
-    return stored
+) -> tuple[ShownProfile, _Written | None]:
+    shown = (await update_profile(connection, author, before, content)).shown
+    changed = shown.version != before.version
+    return shown, _Written(shown.id, shown.version, shown) if changed else None
 
 
-async def _store(
-    connection: Connection,
-    statement: str,
-    identity: tuple[object, ...],
-    content: Profile,
-    author: Author,
-    detail: str,
-) -> StoredProfile:
-    """Insert or update a profile's row together with its event. Raises NameTaken."""
-    arguments = *identity, *column_values(content), author.actor, author.request_id, detail
-    try:
-        (record,) = await connection.fetch(statement, *arguments)
-    except asyncpg.UniqueViolationError as error:
-        raise NameTaken(content.name) from error
-    return stored_profile(record, content)
+async def _read(connection: Connection, profile_id: UUID) -> ShownProfile | None:
+    stored = await find_profile(connection, profile_id)
+    return None if stored is None else stored.shown
 
 
-async def _write_members(
-    connection: Connection, profile_id: UUID, old: Sequence[int], new: Sequence[int]
-) -> None:
-    """Make `new` the members in that order, moving none that need not move."""
-    if old == new:
-        return
-    staying = set(new)
-    kept = [number for number in old if number in staying]
-    if kept == list(new[: len(kept)]):
-        removed, added = [number for number in old if number not in staying], new[len(kept) :]
-        if removed:
-            await connection.execute(SQL["remove_members"], profile_id, removed)
-    else:
-        await connection.execute(SQL["remove_members"], profile_id, None)
-        added = new
-    if added:
-        await connection.execute(SQL["add_members"], profile_id, added)
-
-
-async def _refuse_unusable(connection: Connection, numbers: Sequence[int], members: Sequence[int]) -> None:
-    """Raises InvalidInput naming every one of `numbers` that is unknown or delisted, by its place."""
-    if not numbers:
-        return
-    records = await connection.fetch(SQL["unusable_instruments"], numbers)
-    if records:
-        places = {number: place for place, number in enumerate(members)}
-        raise InvalidInput(
-            *(
-                FieldError(
-                    f"selection.instruments[{places[record['number']]}]",
-                    f"{public_id(record['number'])} is {record['status'] or 'unknown'}",
-                )
-                for record in sorted(records, key=lambda record: places[record["number"]])
-            )
-        )
-
-
-def _detail(**values: Any) -> str:
-    return orjson.dumps(values).decode()
-
-
-def _new_id() -> UUID:
-    """A UUID of version 7 (RFC 9562, section 5.7): grows with time, and tells nobody how many there are."""
-    milliseconds = time.time_ns() // 1_000_000
-    return UUID(int=milliseconds << 80 | 0x7 << 76 | randbits(12) << 64 | 0b10 << 62 | randbits(62))
-
-
-def _not_found(profile_id: UUID) -> NotFound:
-    return NotFound(f"there is no profile {public_profile_id(profile_id)}")
+def _visible(author: Author, profile_id: UUID, profile: ShownProfile | None) -> ShownProfile:
+    if profile is None or not author.sees(profile.owner):
+        raise no_such_profile(profile_id)
+    return profile

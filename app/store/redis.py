@@ -1,6 +1,6 @@
 """Redis: the client, and the one place where the driver's errors become the project's."""
 
-from collections.abc import Awaitable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from importlib import resources
@@ -8,6 +8,7 @@ from typing import Any, Final, cast
 
 from redis import exceptions
 from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.commands.core import AsyncScript
@@ -71,10 +72,18 @@ def redis_errors() -> Iterator[None]:
         raise
 
 
-def open_redis(url: str, *, pool_size: int, timeout_s: float) -> "Redis":
+def open_redis(
+    url: str,
+    *,
+    pool_size: int,
+    timeout_s: float,
+    connect_timeout_s: float = CONNECT_TIMEOUT_S,
+    on_connect: Callable[[AbstractConnection], Awaitable[None]] | None = None,
+) -> "Redis":
     """A client that waits for a free connection, and whose replies are bytes (RESP3).
 
     `timeout_s` bounds a reply. Nothing is retried here: a command may have been carried out.
+    `on_connect` sets each new connection up in the driver's stead, by its `on_connect()`, and may ask more.
     """
     pool = BlockingConnectionPool.from_url(
         url,
@@ -82,7 +91,8 @@ def open_redis(url: str, *, pool_size: int, timeout_s: float) -> "Redis":
         timeout=POOL_WAIT_S,
         protocol=3,
         socket_timeout=timeout_s,
-        socket_connect_timeout=CONNECT_TIMEOUT_S,
+        socket_connect_timeout=connect_timeout_s,
+        redis_connect_func=on_connect,
         retry=Retry(NoBackoff(), 0),
         decode_responses=False,
     )
@@ -90,13 +100,13 @@ def open_redis(url: str, *, pool_size: int, timeout_s: float) -> "Redis":
 
 
 @cache
-def _script_text(name: str) -> str:
+def script_text(name: str) -> str:
     return resources.files("app.store").joinpath("lua", f"{name}.lua").read_text(encoding="utf-8")
 
 
 def load_script(client: "Redis", name: str) -> AsyncScript:
     """The Lua script `lua/<name>.lua`, sent by its hash and loaded where it is unknown."""
-    return client.register_script(_script_text(name))
+    return client.register_script(script_text(name))
 
 
 async def prepare_engine(client: "Redis") -> None:

@@ -44,7 +44,7 @@ async def search(request: web.Request) -> web.Response:
         page.total,
         b"false" if page.partial else b"true",
         orjson.dumps(next_cursor),
-        _partial(page),
+        partial_fields(page.partial),
     )
     return _found(page, body, started)
 
@@ -62,7 +62,9 @@ async def suggest(request: web.Request) -> web.Response:
         cursor=None,
         timeout_ms=parameters.search_timeout,
     )
-    return _found(page, b'{"suggestions":[%b]%b}' % (b",".join(page.hits), _partial(page)), started)
+    return _found(
+        page, b'{"suggestions":[%b]%b}' % (b",".join(page.hits), partial_fields(page.partial)), started
+    )
 
 
 async def one(request: web.Request) -> web.Response:
@@ -115,8 +117,9 @@ def _wants_fresh(request: web.Request) -> bool:
     return "no-cache" in request.headers.get(hdrs.CACHE_CONTROL, "").lower()
 
 
-def _partial(page: Page) -> bytes:
-    return b',"partial":true,"partial_reason":%b' % orjson.dumps(page.partial) if page.partial else b""
+def partial_fields(reason: str | None) -> bytes:
+    """What an answer that was cut short says besides; nothing for one that was not."""
+    return b',"partial":true,"partial_reason":%b' % orjson.dumps(reason) if reason else b""
 
 
 def _found(page: Page, body: bytes, started: float) -> web.Response:

@@ -51,6 +51,7 @@ async def ready(request: web.Request) -> web.Response:
         "postgres": postgres,
         "redis": redis,
         "index": index,
+        "profile_copies": "readable" if services.profiles.copies_are_readable else "unused",
         "index_generation": state.generation if state else None,
         "index_age_s": round(state.current_age_s, 1) if state else None,
     }

@@ -1,6 +1,6 @@
 """Entity tags and the conditions that requests put on them (RFC 9110, section 13)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from aiohttp import hdrs, web
 
@@ -13,8 +13,8 @@ def entity_tag(version: int) -> str:
 
 def is_known(request: web.Request, version: int) -> bool:
     """Whether If-None-Match names this version (section 13.1.2)."""
-    given = request.headers.get(hdrs.IF_NONE_MATCH)
-    return given is not None and _names(given.replace("W/", ""), version)
+    given = request.headers.getall(hdrs.IF_NONE_MATCH, ())
+    return _names([tags.replace("W/", "") for tags in given], version)
 
 
 def required_match(request: web.Request) -> Callable[[int], bool]:
@@ -22,7 +22,7 @@ def required_match(request: web.Request) -> Callable[[int], bool]:
 
     Raises PreconditionRequired where the request has no If-Match.
     """
-    given = request.headers.get(hdrs.IF_MATCH)
+    given = request.headers.getall(hdrs.IF_MATCH, None)
     if given is None:
         raise PreconditionRequired(
             "a write needs If-Match with the ETag that was read; read it and try again"
@@ -30,6 +30,11 @@ def required_match(request: web.Request) -> Callable[[int], bool]:
     return lambda version: _names(given, version)
 
 
-def _names(tags: str, version: int) -> bool:
-    known = {tag.strip() for tag in tags.split(",")}
+def optional_match(request: web.Request) -> Callable[[int], bool]:
+    """As `required_match`, where a request without If-Match writes to any version."""
+    return required_match(request) if hdrs.IF_MATCH in request.headers else lambda _: True
+
+
+def _names(header_lines: Iterable[str], version: int) -> bool:
+    known = {tag.strip() for line in header_lines for tag in line.split(",")}
     return "*" in known or entity_tag(version) in known

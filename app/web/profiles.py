@@ -2,12 +2,16 @@
 
 import hashlib
 import re
-from typing import Final
+from collections.abc import Awaitable, Callable
+from functools import wraps
+from http import HTTPStatus
+from typing import Final, TypeAlias
 from uuid import UUID
 
 import orjson
 from aiohttp import hdrs, web
 
+from app import metrics
 from app.domain.access import PROFILES_ADMIN
 from app.domain.cursor import decode_token, encode_token
 from app.domain.errors import InvalidInput, NotFound
@@ -15,8 +19,9 @@ from app.domain.profile import merge_patch, parse_profile, profile_document
 from app.domain.profile_page import parse_profile_page
 from app.domain.query import parse_page
 from app.store.idempotency import Once
-from app.store.profile_rows import StoredProfile, parse_profile_id, public_profile_id
-from app.store.profiles import Author
+from app.store.profile_rows import ShownProfile, parse_profile_id, public_profile_id
+from app.store.profile_writes import Author
+from app.store.profiles import Source
 from app.web.json_body import read_json
 from app.web.pages import newest_first
 from app.web.preconditions import entity_tag, is_known, required_match
@@ -31,11 +36,40 @@ _JSON: Final = "application/json"
 _IDEMPOTENCY_KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
 
 
+_Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+def counted(operation: str) -> Callable[[_Handler], _Handler]:
+    """Counts what becomes of a handler's requests."""
+
+    def decorate(handler: _Handler) -> _Handler:
+        @wraps(handler)
+        async def counting(request: web.Request) -> web.StreamResponse:
+            result = "done"
+            try:
+                response = await handler(request)
+                if response.status == HTTPStatus.NOT_MODIFIED:
+                    result = "not_modified"
+                elif REPLAYED_HEADER in response.headers:
+                    result = "replayed"
+            except Exception as error:
+                result = type(error).__name__
+                raise
+            finally:
+                metrics.PROFILE_OPERATIONS.labels(operation, result).inc()
+            return response
+
+        return counting
+
+    return decorate
+
+
+@counted("create")
 async def create(request: web.Request) -> web.Response:
     services = request.app[SERVICES]
     document, raw = await read_json(request)
     content = parse_profile(document, services.profiles.limits)
-    answer = await services.profiles.create(_author(request), content, _once(request, raw))
+    answer = await services.profiles.create(author_of(request), content, once_of(request, raw))
     headers: dict[str, str] = {
         hdrs.LOCATION: f"{PATH}/{public_profile_id(answer.profile_id)}",
         hdrs.ETAG: entity_tag(answer.version),
@@ -45,12 +79,13 @@ async def create(request: web.Request) -> web.Response:
     return web.Response(status=201, body=answer.body, content_type=_JSON, headers=headers)
 
 
+@counted("list")
 async def page(request: web.Request) -> web.Response:
     """One page in the order of creation; the cursor is the last id seen."""
     services = request.app[SERVICES]
     asked = parse_profile_page(query_pairs(request), max_limit=services.parameters.max_results_per_page)
     found = await services.profiles.page(
-        _author(request),
+        author_of(request),
         owner=asked.owner,
         statuses=asked.statuses,
         after=_decode_cursor(asked.cursor) if asked.cursor else None,
@@ -60,34 +95,38 @@ async def page(request: web.Request) -> web.Response:
     next_cursor = encode_token(shown[-1].id.bytes) if len(found) > len(shown) else None
     profiles = b",".join(summary.json for summary in shown)
     body = b'{"profiles":[%b],"next_cursor":%b}' % (profiles, orjson.dumps(next_cursor))
-    return web.Response(body=body, content_type=_JSON, headers={SOURCE_HEADER: "postgres"})
+    return web.Response(body=body, content_type=_JSON, headers={SOURCE_HEADER: Source.POSTGRES.value})
 
 
+@counted("read")
 async def one(request: web.Request) -> web.Response:
-    stored = await request.app[SERVICES].profiles.read(_author(request), _profile_id(request))
-    if is_known(request, stored.version):
-        return web.Response(status=304, headers=_headers(stored))
-    return _shown(stored)
+    profile, source = await request.app[SERVICES].profiles.read(author_of(request), profile_id_of(request))
+    headers = {hdrs.ETAG: entity_tag(profile.version), SOURCE_HEADER: source.value}
+    if is_known(request, profile.version):
+        return web.Response(status=304, headers=headers)
+    return web.Response(body=profile.json, content_type=_JSON, headers=headers)
 
 
+@counted("replace")
 async def replace(request: web.Request) -> web.Response:
     services = request.app[SERVICES]
     accepts = required_match(request)
     document, _ = await read_json(request)
     content = parse_profile(document, services.profiles.limits)
     return _shown(
-        await services.profiles.update(_author(request), _profile_id(request), accepts, lambda _: content)
+        await services.profiles.update(author_of(request), profile_id_of(request), accepts, lambda _: content)
     )
 
 
+@counted("patch")
 async def patch(request: web.Request) -> web.Response:
     services = request.app[SERVICES]
     accepts = required_match(request)
     changes, _ = await read_json(request)
     return _shown(
         await services.profiles.update(
-            _author(request),
-            _profile_id(request),
+            author_of(request),
+            profile_id_of(request),
             accepts,
             lambda content: parse_profile(
                 merge_patch(profile_document(content), changes), services.profiles.limits
@@ -96,35 +135,37 @@ async def patch(request: web.Request) -> web.Response:
     )
 
 
+@counted("delete")
 async def delete(request: web.Request) -> web.Response:
     await request.app[SERVICES].profiles.delete(
-        _author(request), _profile_id(request), required_match(request)
+        author_of(request), profile_id_of(request), required_match(request)
     )
     return web.Response(status=204)
 
 
+@counted("events")
 async def events(request: web.Request) -> web.Response:
     services = request.app[SERVICES]
     limit, before = parse_page(query_pairs(request), max_limit=services.parameters.max_results_per_page)
     entries = await services.profiles.events(
-        _author(request), _profile_id(request), before=before, limit=limit
+        author_of(request), profile_id_of(request), before=before, limit=limit
     )
     return newest_first("events", entries, "number", limit)
 
 
-def _author(request: web.Request) -> Author:
+def author_of(request: web.Request) -> Author:
     principal = request[PRINCIPAL]
     return Author(principal.owner, PROFILES_ADMIN in principal.scopes, principal.name, request[REQUEST_ID])
 
 
-def _profile_id(request: web.Request) -> UUID:
+def profile_id_of(request: web.Request) -> UUID:
     profile_id = parse_profile_id(request.match_info["id"])
     if profile_id is None:
         raise NotFound(f"there is no profile {request.match_info['id'][:40]!r}")
     return profile_id
 
 
-def _once(request: web.Request, raw: bytes) -> Once | None:
+def once_of(request: web.Request, raw: bytes) -> Once | None:
     key = request.headers.get(IDEMPOTENCY_HEADER)
     if key is None:
         return None
@@ -134,12 +175,9 @@ def _once(request: web.Request, raw: bytes) -> Once | None:
     return Once(request[PRINCIPAL].name, request.method, request.path, key, digest)
 
 
-def _shown(stored: StoredProfile) -> web.Response:
-    return web.Response(body=stored.json, content_type=_JSON, headers=_headers(stored))
-
-
-def _headers(stored: StoredProfile) -> dict[str, str]:
-    return {hdrs.ETAG: entity_tag(stored.version), SOURCE_HEADER: "postgres"}
+def _shown(profile: ShownProfile) -> web.Response:
+    headers = {hdrs.ETAG: entity_tag(profile.version), SOURCE_HEADER: Source.POSTGRES.value}
+    return web.Response(body=profile.json, content_type=_JSON, headers=headers)
 
 
 def _decode_cursor(text: str) -> UUID:

@@ -5,13 +5,14 @@ from typing import Final
 from aiohttp import web
 
 from app.domain.access import INSTRUMENTS_READ, PROFILES_READ, PROFILES_WRITE
-from app.web import instruments, operations, profiles
+from app.web import instruments, operations, profile_instruments, profiles
 from app.web.endpoint import Endpoint
 
 _JSON: Final = ("application/json",)
 _PATCH: Final = ("application/merge-patch+json", "application/json")
 
 _PROFILE: Final = profiles.PATH + "/{id}"
+_MEMBERS: Final = _PROFILE + "/instruments"
 
 ENDPOINTS: Final = (
     Endpoint("search", "GET", "/v1/instruments/search", instruments.search, INSTRUMENTS_READ),
@@ -24,6 +25,8 @@ ENDPOINTS: Final = (
     Endpoint("replace_profile", "PUT", _PROFILE, profiles.replace, PROFILES_WRITE, _JSON),
     Endpoint("patch_profile", "PATCH", _PROFILE, profiles.patch, PROFILES_WRITE, _PATCH),
     Endpoint("delete_profile", "DELETE", _PROFILE, profiles.delete, PROFILES_WRITE),
+    Endpoint("edit_members", "POST", _MEMBERS, profile_instruments.edit, PROFILES_WRITE, _JSON),
+    Endpoint("profile_instruments", "GET", _MEMBERS, profile_instruments.resolve, PROFILES_READ),
     Endpoint("profile_events", "GET", _PROFILE + "/events", profiles.events, PROFILES_READ),
     Endpoint("live", "GET", "/health/live", operations.live, None),
     Endpoint("ready", "GET", "/health/ready", operations.ready, None),

@@ -21,4 +21,4 @@ END $$;
 ALTER TABLE instrument_history DROP COLUMN changed_xid;
 ALTER TABLE api_keys DROP COLUMN last_used_at, DROP COLUMN requests_per_minute;
 DROP TABLE idempotency_records, profile_copies, profile_watches, profile_events, profile_members, profiles;
-DROP FUNCTION announce_profile_events(), refuse_audit_removal();
+DROP FUNCTION announce_profile_events(), refuse_audit_removal(), join_profile_copies();

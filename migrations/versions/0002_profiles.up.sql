@@ -102,13 +102,27 @@ CREATE TRIGGER profile_events_append_only BEFORE UPDATE OR TRUNCATE ON profile_e
 -- Whether the copies of profiles in Redis may be read.
 CREATE TABLE profile_copies (
     single_row boolean PRIMARY KEY DEFAULT true CHECK (single_row),
+    -- Every resumption begins another; 0 before the first.
     epoch bigint NOT NULL,
-    -- Which run of which Redis server holds the copies of this epoch.
+    -- Which run of which Redis server holds the copies of this epoch, and which Postgres they are of.
     redis_run_id text,
+    cluster text,
     -- Since when no copy may be read; NULL while they may.
-    suspended_at timestamptz
+    suspended_at timestamptz,
+    CONSTRAINT profile_copies_of_servers CHECK (
+        suspended_at IS NOT NULL OR (redis_run_id IS NOT NULL AND cluster IS NOT NULL))
 );
-INSERT INTO profile_copies (epoch, suspended_at) VALUES (0, '-infinity');
+INSERT INTO profile_copies (epoch, suspended_at) VALUES (0, now());
+
+-- For writers, just before their commit: copies cannot be resumed until then. Its queries each see what was
+-- committed when they begin, so the state is as it was after the lock was taken.
+CREATE FUNCTION join_profile_copies(OUT epoch bigint, OUT redis_run_id text, OUT suspended boolean)
+LANGUAGE plpgsql VOLATILE AS $$
+BEGIN
+    PERFORM pg_advisory_xact_lock_shared(hashtextextended('profile copies', 0));
+    SELECT copies.epoch, copies.redis_run_id, suspended_at IS NOT NULL FROM profile_copies AS copies
+    INTO epoch, redis_run_id, suspended;
+END $$;
 
 -- Answers of successful writes, for retries with the same Idempotency-Key.
 CREATE TABLE idempotency_records (

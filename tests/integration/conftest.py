@@ -11,13 +11,20 @@ from aiohttp import ClientSession, web
 from redis.asyncio import Redis
 
 from app.domain.access import INSTRUMENTS_READ
+from app.domain.profile import ProfileLimits
 from app.ingest.generic import convert
 from app.ingest.importer import ImportReport, import_rows
 from app.ingest.rows import RowSource
 from app.main import make_app
 from app.parameters.definitions import Parameters
 from app.settings import Settings
+from app.store.copy_epochs import CopyEpochs
+from app.store.copy_server import CopyServer
 from app.store.index_state import read_live_state
+from app.store.postgres import Postgres
+from app.store.profile_copies import ProfileCopies
+from app.store.profiles import Profiles
+from app.tasks import end_tasks
 from app.web.server import ProblemRunner
 from indexer.runner import RunnerSettings, run
 from indexer.verify import Drift, verify
@@ -102,6 +109,30 @@ async def api(database_url: str, redis_url: str, indexer: WaitLevel) -> AsyncIte
     """The API, open to anonymous readers, with an indexer behind it."""
     async with running_api(database_url, redis_url) as client:
         yield client
+
+
+@asynccontextmanager
+async def open_profiles(
+    database_url: str, redis_url: str, limits: ProfileLimits, *, readable: bool = True
+) -> AsyncIterator[Profiles]:
+    """Profiles as one API process has them; `readable`: wait until their copies may be read."""
+    postgres = Postgres(database_url, 32)
+    await postgres.open()
+    server = CopyServer(redis_url)
+    epochs = CopyEpochs(database_url, server)
+    following = asyncio.create_task(epochs.follow())
+
+    async def are_readable() -> bool:
+        return epochs.readable is not None
+
+    try:
+        if readable:
+            await eventually(are_readable)
+        yield Profiles(postgres, ProfileCopies(server, epochs), limits)
+    finally:
+        await end_tasks(following)
+        await server.close()
+        await postgres.close()
 
 
 async def get_json(client: Client, path: str, **parameters: Any) -> Any:

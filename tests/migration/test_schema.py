@@ -7,7 +7,17 @@ import asyncpg
 import pytest
 
 from app.embedded.postgres import start_postgres
-from app.store import api_keys, idempotency, imports, index_jobs, instruments, lease, migrate, profiles
+from app.store import (
+    api_keys,
+    copy_epochs,
+    idempotency,
+    imports,
+    index_jobs,
+    instruments,
+    lease,
+    migrate,
+    profile_writes,
+)
 from app.store.postgres import Connection
 from app.store.statements import Statements
 from tests.conftest import execute_on
@@ -79,7 +89,15 @@ async def test_upgrade_makes_the_committed_schema_and_downgrade_leaves_nothing(e
 
 @pytest.mark.parametrize(
     "statements",
-    [instruments.SQL, index_jobs.SQL, lease.SQL, api_keys.SQL, profiles.SQL, idempotency.SQL],
+    [
+        instruments.SQL,
+        index_jobs.SQL,
+        lease.SQL,
+        api_keys.SQL,
+        profile_writes.SQL,
+        copy_epochs.SQL,
+        idempotency.SQL,
+    ],
     ids=lambda _: "",
 )
 async def test_every_statement_fits_the_schema(database: Connection, statements: Statements) -> None:

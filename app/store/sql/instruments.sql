@@ -10,6 +10,13 @@ SELECT
 -- include: instrument_columns
 FROM instruments WHERE id = $1;
 
+-- name: members
+-- The listed members of a profile in their order. $2: beyond this position, $3: without so many, $4: how many.
+SELECT position,
+-- include: instrument_columns
+FROM profile_members JOIN instruments ON instruments.id = instrument_id
+WHERE profile_id = $1 AND position > $2 ORDER BY position OFFSET $3 LIMIT $4;
+
 -- name: history
 -- Newest first, each with the state before it. $2: only versions below (or NULL), $3: how many.
 SELECT version, operation, changed_at, actor, request_id, document,

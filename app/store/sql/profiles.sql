@@ -13,6 +13,10 @@ FROM profiles WHERE id = $1;
 -- To be followed by a reading in a statement of its own: this one's snapshot is older than the lock.
 SELECT FROM profiles WHERE id = $1 FOR UPDATE;
 
+-- name: lock_unless_being_written
+-- True if the profile is there and nobody is writing it; nobody will until the transaction ends.
+SELECT true FROM profiles WHERE id = $1 FOR SHARE SKIP LOCKED;
+
 -- name: lock_owner
 -- Creations of one owner wait for each other, so that their number is exact.
 SELECT pg_advisory_xact_lock(hashtextextended('profiles of ' || $1::text, 0));
