@@ -7,10 +7,10 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint full-data check lock clean
+.PHONY: help demo test lint full-data bench-profiles check lock clean
 
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
 
 demo: $(VENV)/demo.installed ## the whole system on this machine, at http://127.0.0.1:8080
 	@exec $(BIN)/instrument-registry demo $(ARGS)
@@ -26,6 +26,9 @@ lint: $(VENV)/dev.installed ## ruff, mypy (strict) and the import rules
 
 full-data: $(VENV)/dev.installed ## measure import, first fill, refresh and searches on DATA=folder
 	@$(BIN)/python -m loadtests.full_data $(DATA)
+
+bench-profiles: $(VENV)/dev.installed ## measure profile reads and writes against bare loops (needs wrk)
+	@$(BIN)/python -m loadtests.profiles
 
 check: lint test ## what CI runs
 

@@ -16,8 +16,6 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,17 +23,15 @@ import aiohttp
 import asyncpg
 from redis.asyncio import Redis
 
-from app.embedded.children import Child, free_port, start_child
-from app.embedded.postgres import start_postgres
-from app.embedded.redis import start_redis
+from app.embedded.children import Child, free_port
 from app.ingest.files import file_source, find_files
 from app.ingest.importer import ImportReport, import_rows
 from app.search.generation import index_name
-from app.store import migrate
 from app.store.index_state import read_live_state
 from app.store.instruments import open_snapshot
 from app.store.redis import open_redis
 from indexer.verify import verify
+from loadtests.servers import embedded_servers, running
 
 LIMITS: Final = {
     "import_s": 40.0,
@@ -60,20 +56,8 @@ REPEATS: Final = 30
 async def main(data: Path) -> int:
     with tempfile.TemporaryDirectory(prefix="registry-full-data-") as scratch:
         folder = Path(scratch)
-        children = []
-        try:
-            postgres = start_postgres(folder, "measure")
-            children.append(postgres.child)
-            redis = start_redis(folder, "measure", persist=False)
-            children.append(redis.child)
-            server = await asyncpg.connect(postgres.url("postgres"))
-            await server.execute("CREATE DATABASE registry")
-            await server.close()
-            await migrate.upgrade(postgres.url())
-            figures = await measure(postgres.url(), redis.url(), data, folder)
-        finally:
-            while children:
-                children.pop().stop()
+        async with embedded_servers(folder) as (database_url, redis_url):
+            figures = await measure(database_url, redis_url, data, folder)
     missed = [name for name, limit in LIMITS.items() if figures[name] > limit]
     figures |= {"limits": LIMITS, "missed": missed}
     print(json.dumps(figures, indent=2))
@@ -201,17 +185,6 @@ async def is_ready(session: aiohttp.ClientSession) -> bool:
             return response.status == 200
     except aiohttp.ClientConnectionError:
         return False
-
-
-@asynccontextmanager
-async def running(
-    name: str, arguments: list[str], folder: Path, environment: dict[str, str]
-) -> AsyncIterator[Child]:
-    child = start_child(name, [sys.executable, *arguments], folder / f"{name}.log", environment=environment)
-    try:
-        yield child
-    finally:
-        child.stop()
 
 
 def peak_rss_mb(child: Child) -> int:
