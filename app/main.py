@@ -2,13 +2,14 @@
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from typing import Any, Final
 
 import structlog
 from aiohttp import web
 
 from app import metrics
+from app.auth.key_uses import KeyUses
 from app.auth.keyring import Keyring
 from app.domain.access import ANONYMOUS, Principal
 from app.domain.errors import RedisUnavailable
@@ -44,7 +45,8 @@ def make_app(settings: Settings, parameters: Parameters, died: "asyncio.Future[N
         timeout_s=parameters.search_timeout / 1000 + _REPLY_GRACE_S,
     )
     index = SearchIndex(client)
-    keyring = Keyring(postgres)
+    uses = KeyUses(postgres)
+    keyring = Keyring(postgres, uses)
     limits = ProfileLimits(
         settings.max_profiles_per_owner, settings.max_profile_members, settings.max_profile_name_length
     )
@@ -71,6 +73,7 @@ def make_app(settings: Settings, parameters: Parameters, died: "asyncio.Future[N
             redis_context,
             _background("follow index state", index.follow, died),
             _background("follow API keys", keyring.follow, died),
+            _background("write uses of API keys", uses.follow, died, at_end=uses.write),
         )
     )
     app[ENDPOINTS_BY_NAME] = {endpoint.name: endpoint for endpoint in ENDPOINTS}
@@ -88,9 +91,12 @@ def make_app(settings: Settings, parameters: Parameters, died: "asyncio.Future[N
 
 
 def _background(
-    name: str, work: Callable[[], Coroutine[Any, Any, None]], died: "asyncio.Future[None]"
+    name: str,
+    work: Callable[[], Coroutine[Any, Any, None]],
+    died: "asyncio.Future[None]",
+    at_end: Callable[[], Awaitable[None]] | None = None,
 ) -> Callable[[web.Application], AsyncIterator[None]]:
-    """A cleanup context that runs `work` for as long as the application."""
+    """A cleanup context that runs `work` for as long as the application, and `at_end` once after it."""
 
     def ended(task: "asyncio.Task[None]") -> None:
         if not task.cancelled() and not died.done():
@@ -101,6 +107,8 @@ def _background(
         task.add_done_callback(ended)
         yield
         await end_tasks(task)
+        if at_end is not None:
+            await at_end()
 
     return context
 

@@ -93,7 +93,8 @@ async def _admit(request: web.Request) -> None:
             if principal is services.anonymous:
                 raise NotAuthenticated(
                     f"this needs an API key with the scope {scope}; send it as "
-                    f"'Authorization: Bearer KEY' or as '{API_KEY_HEADER}: KEY'"
+                    f"'Authorization: Bearer KEY' or as '{API_KEY_HEADER}: KEY'",
+                    reason="missing",
                 )
             raise NotAllowed(scope)
     _check_body(request, endpoint.media_types, services.max_request_bytes)
@@ -108,7 +109,8 @@ async def _principal(request: web.Request, services: Services) -> Principal:
         kind, _, key = (authorization or "").partition(" ")
         if kind.lower() != "bearer" or not key.strip():
             raise NotAuthenticated(
-                "the Authorization header is malformed; write it as 'Authorization: Bearer KEY'"
+                "the Authorization header is malformed; write it as 'Authorization: Bearer KEY'",
+                reason="malformed_header",
             )
     return await services.keyring.principal(key.strip())
 

@@ -193,7 +193,7 @@ async def test_known_scopes_are_kept(
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"exp": time.time() - 3600}, "expired"),
+        ({"exp": time.time() - 3600}, "expired_token"),
         ({"exp": None}, "missing_claim"),
         ({"exp": 10**300}, "malformed_token"),
         ({"exp": -(10**18)}, "malformed_token"),
@@ -453,7 +453,7 @@ async def test_a_known_token_is_not_verified_again_until_it_expires(verifier: To
     token = signed(exp=time.time() - tokens.LEEWAY_S + 1)
     assert await verifier.principal(token) is await verifier.principal(token)
     await asyncio.sleep(1.1)
-    assert await reason_of_refusal(verifier, token) == "expired"
+    assert await reason_of_refusal(verifier, token) == "expired_token"
 
 
 async def test_the_tokens_known_are_bounded(verifier: TokenVerifier, monkeypatch: pytest.MonkeyPatch) -> None:

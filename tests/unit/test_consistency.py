@@ -13,6 +13,7 @@ from app.domain.errors import (
     FieldError,
     InFlight,
     InvalidInput,
+    NotAuthenticated,
     PreconditionFailed,
     RateLimited,
     RegistryError,
@@ -34,6 +35,7 @@ def all_errors(kind: type[RegistryError] = RegistryError) -> list[type[RegistryE
 def test_every_error_has_a_status(kind: type[RegistryError]) -> None:
     special: dict[type[RegistryError], RegistryError] = {
         InvalidInput: InvalidInput(FieldError("q", "is bad")),
+        NotAuthenticated: NotAuthenticated("why", reason="missing"),
         RateLimited: RateLimited(Quota(5, 0, 9)),
         PreconditionFailed: PreconditionFailed(3),
     }
@@ -41,7 +43,7 @@ def test_every_error_has_a_status(kind: type[RegistryError]) -> None:
     response = problem_of(error, "id")
     assert 400 <= response.status < 600 and response.status != 500
     assert response.content_type == CONTENT_TYPE
-    assert (response.status == 503 or kind is InFlight) == ("Retry-After" in response.headers)
+    assert (response.status in (429, 503) or kind is InFlight) == ("Retry-After" in response.headers)
 
 
 def test_the_error_tree_is_drawn_in_full() -> None:
