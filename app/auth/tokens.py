@@ -90,6 +90,10 @@ class TokenVerifier:
             await self._session.close()
             self._session = None
 
+    def knows(self, token: str) -> bool:
+        """Whether a token was verified before."""
+        return sha256(token.encode("utf-8", "surrogateescape")).digest() in self._verified
+
     async def principal(self, token: str) -> Principal:
         """Whose token it is. Raises NotAuthenticated, or ProviderUnavailable if no key was ever fetched."""
         if len(token) > MAX_TOKEN_CHARS:
