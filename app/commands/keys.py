@@ -88,8 +88,8 @@ def rotate(
 ) -> None:
     """Replace an API key by a new one, shown once.
 
-    The old key stays valid for the overlap, or until it would have expired. The new key has the owner, the
-    scopes and the limit of the old one, and is valid from now for as long as the old one was made to be.
+    The old key stays valid for the overlap, or until it would have expired.
+    The new one has its owner, scopes, limit and length of life.
 
     Example: instrument-registry keys rotate 7 --overlap-hours 2
     """

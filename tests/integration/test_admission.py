@@ -12,7 +12,7 @@ from pydantic import SecretStr
 from redis.asyncio import Redis
 
 from app.auth.api_keys import key_hash
-from app.auth.rate_limits import WINDOW_S
+from app.auth.rate_limits import KEY_PREFIX, WINDOW_S
 from app.domain.access import INSTRUMENTS_READ, PROFILES_READ
 from app.embedded.redis import start_redis
 from app.main import make_app
@@ -20,9 +20,11 @@ from app.parameters.definitions import Parameters
 from app.settings import Settings
 from app.store.api_keys import add_key
 from app.store.postgres import Connection
+from app.store.redis import execute
 from app.web.admission import network_of
 from app.web.endpoint import ENDPOINTS_BY_NAME, Endpoint
 from app.web.server import ProblemRunner
+from app.web.services import SERVICES
 from tests.integration.conftest import Client, fresh_window, running_api, script_calls
 from tests.integration.openid import AUDIENCE, ISSUER, Provider, signed
 
@@ -182,8 +184,8 @@ async def test_a_search_does_not_ask_redis_whether_it_may(
 
 
 @pytest.fixture
-async def streaming_api(database_url: str, redis_url: str) -> AsyncIterator[Client]:
-    """The application with one more route, which answers in pieces."""
+async def streaming_app(database_url: str, redis_url: str) -> web.Application:
+    """The application with one more route, which answers in pieces; searches have one connection."""
 
     async def stream(request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse()
@@ -195,12 +197,19 @@ async def streaming_api(database_url: str, redis_url: str) -> AsyncIterator[Clie
     settings = Settings(
         database_url=SecretStr(database_url),
         redis_url=SecretStr(redis_url),
+        redis_pool_size=1,
         anonymous_scopes=(INSTRUMENTS_READ,),
+        anonymous_requests_per_minute=100,
     )
     app = make_app(settings, Parameters(), asyncio.get_running_loop().create_future())
     app[ENDPOINTS_BY_NAME]["stream"] = endpoint
     app.router.add_get(endpoint.path, endpoint.handler, name=endpoint.name)
-    runner = ProblemRunner(app, shutdown_timeout_s=5)
+    return app
+
+
+@pytest.fixture
+async def streaming_api(streaming_app: web.Application) -> AsyncIterator[Client]:
+    runner = ProblemRunner(streaming_app, shutdown_timeout_s=5)
     await runner.setup()
     try:
         await web.TCPSite(runner, "127.0.0.1", 0).start()
@@ -215,7 +224,22 @@ async def test_a_stream_carries_the_headers_as_well(streaming_api: Client) -> No
     async with streaming_api.get("/stream", headers={"X-Request-ID": "seen"}) as response:
         assert await response.read() == b"piece"
         assert response.headers["X-Request-ID"] == "seen"
-        assert response.headers["RateLimit-Limit"] == str(Settings().anonymous_requests_per_minute)
+        assert (response.headers["RateLimit-Limit"], response.headers["RateLimit-Remaining"]) == ("100", "99")
+
+
+async def test_searches_that_take_every_connection_do_not_hold_admissions_up(
+    streaming_app: web.Application, streaming_api: Client, redis_client: Redis
+) -> None:
+    """The limit of 100 is asked of Redis at each request, while the searches' one connection is taken."""
+    index = streaming_app[SERVICES].index
+    blocked = asyncio.create_task(execute(index._client, "BLPOP", "nothing", 3))
+    await asyncio.sleep(0)
+    for left in (99, 98, 97):
+        async with streaming_api.get("/stream") as response:
+            assert (response.status, response.headers["RateLimit-Remaining"]) == (200, str(left))
+    assert await redis_client.hget(f"{KEY_PREFIX}address:127.0.0.1", "used") == b"3", "Redis was asked"
+    assert not blocked.done()
+    assert await blocked is None
 
 
 async def test_what_aiohttp_refuses_before_us_has_a_request_id(streaming_api: Client) -> None:
