@@ -2,14 +2,18 @@
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from typing import Any, Final
 
 import structlog
 from aiohttp import web
 
 from app import metrics
+from app.auth.credentials import Credentials
+from app.auth.key_uses import KeyUses
 from app.auth.keyring import Keyring
+from app.auth.rate_limits import LEASE_TIMEOUT_S, RateLimits
+from app.auth.tokens import TokenVerifier
 from app.domain.access import ANONYMOUS, Principal
 from app.domain.errors import RedisUnavailable
 from app.domain.profile import ProfileLimits
@@ -23,12 +27,13 @@ from app.store.profiles import Profiles
 from app.store.redis import open_redis, prepare_engine
 from app.store.search_index import SearchIndex
 from app.tasks import end_tasks
-from app.web.boundary import boundary
+from app.web.boundary import boundary, set_headers
 from app.web.endpoint import ENDPOINTS_BY_NAME
 from app.web.routes import ENDPOINTS, route_table
 from app.web.server import ProblemRunner
 from app.web.services import SERVICES, Services
 
+_COUNTING_POOL_SIZE: Final = 8
 _REPLY_GRACE_S: Final = 1.0
 """How much longer than a search may take a reply of Redis is waited for."""
 
@@ -47,7 +52,6 @@ def make_app(settings: Settings, parameters: Parameters, died: "asyncio.Future[N
         timeout_s=parameters.search_timeout / 1000 + _REPLY_GRACE_S,
     )
     index = SearchIndex(client)
-    keyring = Keyring(postgres)
     copy_server = CopyServer(settings.needed_redis_url())
     copy_epochs = CopyEpochs(settings.needed_database_url(), copy_server)
     limits = ProfileLimits(
@@ -76,7 +80,6 @@ def make_app(settings: Settings, parameters: Parameters, died: "asyncio.Future[N
             postgres_context,
             redis_context,
             _background("follow index state", index.follow, died),
-            _background("follow API keys", keyring.follow, died),
             _background("follow profile copies", copy_epochs.follow, died),
         )
     )
@@ -85,19 +88,64 @@ def make_app(settings: Settings, parameters: Parameters, died: "asyncio.Future[N
         parameters=parameters,
         postgres=postgres,
         index=index,
-        keyring=keyring,
-        anonymous=Principal(ANONYMOUS, ANONYMOUS, frozenset(settings.anonymous_scopes)),
+        credentials=_credentials(app, settings, postgres, died),
+        rate_limits=_rate_limits(app, settings),
+        anonymous=Principal(
+            ANONYMOUS,
+            ANONYMOUS,
+            frozenset(settings.anonymous_scopes),
+            settings.anonymous_requests_per_minute,
+        ),
         profiles=Profiles(postgres, ProfileCopies(copy_server, copy_epochs), limits),
         max_request_bytes=settings.max_request_bytes,
     )
     app.add_routes(route_table())
+    app.on_response_prepare.append(set_headers)
     return app
 
 
+def _credentials(
+    app: web.Application, settings: Settings, postgres: Postgres, died: "asyncio.Future[None]"
+) -> Credentials:
+    uses = KeyUses(postgres)
+    keyring = Keyring(postgres, uses)
+    app.cleanup_ctx.append(_background("follow API keys", keyring.follow, died))
+    app.cleanup_ctx.append(_background("write uses of API keys", uses.follow, died, at_end=uses.write))
+    jwks_url, issuer, audience = settings.jwks_url, settings.jwt_issuer, settings.jwt_audience
+    if jwks_url is None or issuer is None or audience is None:  # settings hold all three or none
+        return Credentials(keyring, None)
+    tokens = TokenVerifier(jwks_url=jwks_url, issuer=issuer, audience=audience)
+
+    async def tokens_context(_: web.Application) -> AsyncIterator[None]:
+        await tokens.open()
+        yield
+        await tokens.close()
+
+    app.cleanup_ctx.append(tokens_context)
+    return Credentials(keyring, tokens)
+
+
+def _rate_limits(app: web.Application, settings: Settings) -> RateLimits:
+    """With connections of their own: searches that take all of the others do not hold admissions up."""
+    client = open_redis(settings.needed_redis_url(), pool_size=_COUNTING_POOL_SIZE, timeout_s=LEASE_TIMEOUT_S)
+    limits = RateLimits(client, default_per_minute=settings.requests_per_minute)
+
+    async def limits_context(_: web.Application) -> AsyncIterator[None]:
+        yield
+        await limits.close()
+        await client.aclose()
+
+    app.cleanup_ctx.append(limits_context)
+    return limits
+
+
 def _background(
-    name: str, work: Callable[[], Coroutine[Any, Any, None]], died: "asyncio.Future[None]"
+    name: str,
+    work: Callable[[], Coroutine[Any, Any, None]],
+    died: "asyncio.Future[None]",
+    at_end: Callable[[], Awaitable[None]] | None = None,
 ) -> Callable[[web.Application], AsyncIterator[None]]:
-    """A cleanup context that runs `work` for as long as the application."""
+    """A cleanup context that runs `work` for as long as the application, and `at_end` once after it."""
 
     def ended(task: "asyncio.Task[None]") -> None:
         if not task.cancelled() and not died.done():
@@ -108,6 +156,8 @@ def _background(
         task.add_done_callback(ended)
         yield
         await end_tasks(task)
+        if at_end is not None:
+            await at_end()
 
     return context
 

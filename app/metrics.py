@@ -19,6 +19,14 @@ HTTP_REQUEST_SECONDS: Final = Histogram(
 HTTP_REQUESTS_IN_PROGRESS: Final = Gauge(
     "registry_http_requests_in_progress", "Requests that are being answered now."
 )
+AUTH_FAILURES: Final = Counter(
+    "registry_auth_failures", "Requests refused for who sent them, by reason.", ("reason",)
+)
+RATE_LIMITED: Final = Counter(
+    "registry_rate_limited",
+    "Requests refused because a limit was used up, by what is limited.",
+    ("limited",),
+)
 SEARCH_SECONDS: Final = Histogram(
     "registry_search_seconds",
     "Time that Redis took to answer a search, its transport included, by kind of search.",

@@ -1,10 +1,10 @@
 """The settings of every process, read where it starts and passed down; all begin with `REGISTRY_`."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
 from pydantic_settings import NoDecode, SettingsConfigDict
 
 from app.domain.access import SCOPES
@@ -45,14 +45,25 @@ def _with_scheme(url: SecretStr, schemes: tuple[str, ...], example: str) -> Secr
     return url
 
 
+def _web_url(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0:
+        raise ValueError("must be a URL like https://login.example/.well-known/jwks.json")
+    return url
+
+
 def _visible(key: SecretStr) -> SecretStr:
     text = key.get_secret_value()
     if not (text and text.isascii() and text.isprintable() and " " not in text):
         raise ValueError("must be visible ASCII characters without spaces, for it is sent in a header")
+    if text.count(".") == 2:
+        raise ValueError("must not have two dots, for it would be taken for a JSON Web Token")
     return key
 
 
 Port = Annotated[int, Field(ge=1, le=65535)]
+PerMinute = Annotated[int, Field(ge=1, le=2**31 - 1)]
+Text = Annotated[str, Field(min_length=1)]
 
 
 class Settings(EnvironmentModel):
@@ -69,6 +80,11 @@ class Settings(EnvironmentModel):
     anonymous_scopes: Annotated[
         tuple[str, ...], NoDecode, BeforeValidator(_split), AfterValidator(_known_scopes)
     ] = ()
+    jwks_url: Annotated[str, AfterValidator(_web_url)] | None = None
+    jwt_issuer: Text | None = None
+    jwt_audience: Text | None = None
+    requests_per_minute: PerMinute = 600_000
+    anonymous_requests_per_minute: PerMinute = 60_000
     indexer_host: str = "127.0.0.1"
     indexer_port: Port | None = None
     postgres_pool_size: Annotated[int, Field(ge=1, le=1000)] = 10
@@ -80,6 +96,17 @@ class Settings(EnvironmentModel):
     shutdown_grace_s: Annotated[float, Field(ge=0, le=600)] = 10.0
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["json", "text"] = "json"
+
+    @model_validator(mode="after")
+    def _tokens_are_set_up_in_full(self) -> Self:
+        names = ("jwks_url", "jwt_issuer", "jwt_audience")
+        missing = [variable_name(type(self), name) for name in names if getattr(self, name) is None]
+        if 0 < len(missing) < len(names):
+            raise SettingsError(
+                f"{' and '.join(missing)}: must be set as well; JSON Web Tokens need the URL of the "
+                "provider's keys, its issuer, and the audience that stands for this service"
+            )
+        return self
 
     def needed_database_url(self) -> str:
         """Raises SettingsError where it is not set."""

@@ -1,1 +1,1 @@
-"""Who calls: API keys and their scopes."""
+"""Who calls: API keys and tokens; how often: limits."""

@@ -1,33 +1,53 @@
-"""The valid API keys, held in memory, so that no request pays for Postgres to be recognised.
+"""The API keys, held in memory, so that no request pays for Postgres to be recognised.
 
 The keys are read again every few seconds. A key that is not known is refused only after a reading that
 began later than the request; such readings are shared by all who wait and are a moment apart, so that
 guessing cannot flood Postgres. While Postgres is away the keys last read stay valid.
+
+Whoever holds a key that ended lately is told how: the secret itself is proof enough to be told.
 """
 
 import asyncio
+import re
 import time
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
 import structlog
 
 from app.auth.api_keys import key_hash
+from app.auth.key_uses import KeyUses
 from app.domain.access import Principal, owner_of_key
 from app.domain.errors import NotAuthenticated, PostgresUnavailable
-from app.store.api_keys import StoredKey, read_valid_keys
+from app.store.api_keys import StoredKey, read_known_keys
 from app.store.postgres import Postgres
 
 RELOAD_S: Final = 2.0
 MIN_RELOAD_GAP_S: Final = 0.2
 
+_KEY: Final = re.compile(r"[\x21-\x7e]+")
+_GET_ANOTHER: Final = "create another with instrument-registry keys create"
+
 log = structlog.get_logger(__name__)
 
 
+@dataclass(frozen=True, slots=True)
+class _KnownKey:
+    id: int
+    principal: Principal
+    is_revoked: bool
+
+    def has_expired(self) -> bool:
+        expires_at = self.principal.expires_at
+        return expires_at is not None and expires_at <= datetime.now(UTC)
+
+
 class Keyring:
-    def __init__(self, postgres: Postgres) -> None:
+    def __init__(self, postgres: Postgres, uses: KeyUses) -> None:
         self._postgres = postgres
-        self._keys: dict[bytes, Principal] = {}
+        self._uses = uses
+        self._keys: dict[bytes, _KnownKey] = {}
         self._failure: PostgresUnavailable | None = None
         self._began_at = -MIN_RELOAD_GAP_S
         self._reloading = asyncio.Lock()
@@ -42,8 +62,19 @@ class Keyring:
                 log.warning("API keys cannot be read", reason=str(self._failure))
             await asyncio.sleep(RELOAD_S)
 
+    def accepts(self, key: str) -> bool:
+        """Whether a key is known and valid; False may only mean that it was not read yet."""
+        found = self._keys.get(key_hash(key))
+        return found is not None and not found.is_revoked and not found.has_expired()
+
     async def principal(self, key: str) -> Principal:
         """Whose key it is. Raises NotAuthenticated, or PostgresUnavailable if it cannot be looked up."""
+        if not _KEY.fullmatch(key):
+            raise NotAuthenticated(
+                "the API key is malformed: it is visible ASCII characters without spaces; "
+                "send it as it was shown",
+                reason="malformed_key",
+            )
         hashed = key_hash(key)
         if hashed not in self._keys:
             await self._load_since(time.monotonic())
@@ -51,12 +82,15 @@ class Keyring:
         if found is None and self._failure is not None:
             raise self._failure
         if found is None:
-            raise NotAuthenticated("the API key is not valid; it may be mistyped, expired or revoked")
-        if found.expires_at is not None and found.expires_at <= datetime.now(UTC):
             raise NotAuthenticated(
-                "the API key has expired; create another with instrument-registry keys create"
+                f"the API key is not known; it may be mistyped, or {_GET_ANOTHER}", reason="unknown_key"
             )
-        return found
+        if found.is_revoked:
+            raise NotAuthenticated(f"the API key was revoked; {_GET_ANOTHER}", reason="revoked_key")
+        if found.has_expired():
+            raise NotAuthenticated(f"the API key has expired; {_GET_ANOTHER}", reason="expired_key")
+        self._uses.note(found.id)
+        return found.principal
 
     async def _load_since(self, moment: float) -> None:
         """Have the keys read at a time after `moment`, on the monotonic clock."""
@@ -69,17 +103,18 @@ class Keyring:
     async def _load(self) -> None:
         self._began_at = time.monotonic()
         try:
-            self._keys = {key.secret_sha256: _principal(key) for key in await read_valid_keys(self._postgres)}
+            self._keys = {key.secret_sha256: _known(key) for key in await read_known_keys(self._postgres)}
             self._failure = None
         except PostgresUnavailable as error:
             self._failure = error
 
 
-def _principal(key: StoredKey) -> Principal:
-    return Principal(
+def _known(key: StoredKey) -> _KnownKey:
+    principal = Principal(
         f"key:{key.id}",
         owner_of_key(key.owner),
         frozenset(key.scopes),
         key.requests_per_minute,
         key.expires_at,
     )
+    return _KnownKey(key.id, principal, key.revoked_at is not None)

@@ -23,7 +23,7 @@ from aiohttp import ClientError, ClientSession, ClientTimeout, DummyCookieJar
 from cryptography.exceptions import UnsupportedAlgorithm
 
 from app.domain.access import SCOPES, Principal, owner_of_token
-from app.domain.errors import NotAuthenticated, ProviderUnavailable
+from app.domain.errors import AuthFailure, NotAuthenticated, ProviderUnavailable
 from app.tasks import end_tasks
 
 MAX_KEY_SET_AGE_S: Final = 300.0
@@ -90,6 +90,10 @@ class TokenVerifier:
             await self._session.close()
             self._session = None
 
+    def knows(self, token: str) -> bool:
+        """Whether a token was verified before."""
+        return sha256(token.encode("utf-8", "surrogateescape")).digest() in self._verified
+
     async def principal(self, token: str) -> Principal:
         """Whose token it is. Raises NotAuthenticated, or ProviderUnavailable if no key was ever fetched."""
         if len(token) > MAX_TOKEN_CHARS:
@@ -107,7 +111,7 @@ class TokenVerifier:
         expires_at, principal = known
         if _has_expired(expires_at):
             del self._verified[digest]
-            _refuse(f"has expired; {_GET_ANOTHER}", "expired")
+            _refuse(f"has expired; {_GET_ANOTHER}", "expired_token")
         return principal
 
     async def _verify(self, token: str) -> tuple[float, Principal]:
@@ -140,7 +144,7 @@ class TokenVerifier:
             _refuse(f"is not for the audience {self._audience}; ask the provider for it", "wrong_audience")
         expires_at = _moment(_required(claims, "exp"))
         if _has_expired(expires_at.timestamp()):
-            _refuse(f"has expired; {_GET_ANOTHER}", "expired")
+            _refuse(f"has expired; {_GET_ANOTHER}", "expired_token")
         not_before = claims.get("nbf")
         if not_before is not None and _moment(not_before).timestamp() > time.time() + LEEWAY_S:
             _refuse("is not valid yet; wait until the time in its claim nbf", "not_yet_valid")
@@ -325,10 +329,10 @@ def _refuse_malformed() -> NoReturn:
     _refuse("is malformed; send it as the provider issued it", "malformed_token")
 
 
-def _refuse(what: str, reason: str) -> NoReturn:
+def _refuse(what: str, reason: AuthFailure) -> NoReturn:
     raise _refusal(what, reason) from None
 
 
-def _refusal(what: str, reason: str) -> NotAuthenticated:
+def _refusal(what: str, reason: AuthFailure) -> NotAuthenticated:
     """Says nothing that the token says: it may hold characters that no answer can."""
     return NotAuthenticated(f"the token {what}", reason=reason)

@@ -9,10 +9,14 @@ import typer
 from app.auth.api_keys import key_hash, new_key
 from app.domain.access import SCOPES
 from app.settings import Settings
-from app.store.api_keys import add_key, read_all_keys, revoke_key
+from app.store.api_keys import add_key, read_all_keys, revoke_key, rotate_key
 from app.terminal import fail, messages, output, print_table
 
-keys = typer.Typer(no_args_is_help=True, help="API keys: create, list, revoke.")
+keys = typer.Typer(no_args_is_help=True, help="API keys: create, list, rotate, revoke.")
+
+KeyId = Annotated[
+    int, typer.Argument(min=1, max=2**63 - 1, metavar="ID", help="The key's id, as `keys list` shows it.")
+]
 
 
 @keys.command("create")
@@ -22,6 +26,10 @@ def create_key(
     expires_in_days: Annotated[
         float | None,
         typer.Option(min=0.001, max=36_500, help="Days it is valid (default: for ever).", show_default=False),
+    ] = None,
+    requests_per_minute: Annotated[
+        int | None,
+        typer.Option(min=1, max=2**31 - 1, help="Its limit (default: the service's).", show_default=False),
     ] = None,
 ) -> None:
     """Create an API key; its secret is shown once.
@@ -41,6 +49,7 @@ def create_key(
             scopes=list(dict.fromkeys(scope)),
             secret_sha256=key_hash(key),
             expires_at=expires_at,
+            requests_per_minute=requests_per_minute,
         )
     )
     messages.print(f"Key {key_id} for {owner.strip()}. This is the only time that it is shown:")
@@ -49,7 +58,7 @@ def create_key(
 
 @keys.command("list")
 def list_keys() -> None:
-    """List the API keys, without their secrets.
+    """List the API keys, without their secrets; the last use is at most half a minute behind.
 
     Example: instrument-registry keys list
     """
@@ -58,27 +67,60 @@ def list_keys() -> None:
             key.id,
             key.owner,
             "\n".join(key.scopes),
+            key.requests_per_minute,
             _minute(key.created_at),
+            _minute(key.last_used_at),
             _minute(key.expires_at),
             _minute(key.revoked_at),
         )
         for key in asyncio.run(read_all_keys(Settings.from_environment().needed_database_url()))
     ]
-    print_table(("id", "owner", "scopes", "created", "expires", "revoked"), rows)
+    columns = ("id", "owner", "scopes", "per minute", "created", "last used", "expires", "revoked")
+    print_table(columns, rows)
+
+
+@keys.command("rotate")
+def rotate(
+    key_id: KeyId,
+    overlap_hours: Annotated[
+        float, typer.Option(min=0, max=8760, help="How long the old key stays valid; 0.5 is half an hour.")
+    ] = 24,
+) -> None:
+    """Replace an API key by a new one, shown once.
+
+    The old key stays valid for the overlap, or until it would have expired.
+    The new one has its owner, scopes, limit and length of life.
+
+    Example: instrument-registry keys rotate 7 --overlap-hours 2
+    """
+    key = new_key()
+    rotation = asyncio.run(
+        rotate_key(
+            Settings.from_environment().needed_database_url(),
+            key_id,
+            secret_sha256=key_hash(key),
+            overlap=timedelta(hours=overlap_hours),
+        )
+    )
+    messages.print(
+        f"Key {rotation.id} for {rotation.owner}, {_validity(rotation.expires_at)}. Key {key_id} is "
+        f"{_validity(rotation.old_expires_at)}. This is the only time that the new key is shown:"
+    )
+    output.print(key)
 
 
 @keys.command("revoke")
-def revoke(
-    key_id: Annotated[
-        int, typer.Argument(min=1, max=2**63 - 1, metavar="ID", help="The key's id, as `keys list` shows it.")
-    ],
-) -> None:
+def revoke(key_id: KeyId) -> None:
     """Revoke an API key; every process refuses it within seconds.
 
     Example: instrument-registry keys revoke 7
     """
     asyncio.run(revoke_key(Settings.from_environment().needed_database_url(), key_id))
     output.print(f"Key {key_id} is revoked.")
+
+
+def _validity(expires_at: datetime | None) -> str:
+    return "valid for ever" if expires_at is None else f"valid until {_minute(expires_at)}"
 
 
 def _minute(time: datetime | None) -> str | None:

@@ -26,8 +26,30 @@ Drivers' errors are wrapped once, in `app.store`, with `from`. HTTP statuses liv
 """
 
 from dataclasses import dataclass
+from typing import Literal, TypeAlias
 
 from app.domain.access import Quota
+
+AuthFailure: TypeAlias = Literal[
+    "missing",
+    "malformed_header",
+    "malformed_key",
+    "unknown_key",
+    "expired_key",
+    "revoked_key",
+    "tokens_not_accepted",
+    "malformed_token",
+    "algorithm",
+    "unknown_signing_key",
+    "bad_signature",
+    "wrong_issuer",
+    "wrong_audience",
+    "missing_claim",
+    "not_yet_valid",
+    "expired_token",
+    "scope",
+]
+"""Why a caller was refused, as the metric counts it; `scope` is a caller that is known and not allowed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +80,7 @@ class InvalidInput(RegistryError):
 
 
 class NotAuthenticated(RegistryError):
-    """`reason`: a short label for a metric."""
-
-    def __init__(self, message: str, *, reason: str = "invalid") -> None:
+    def __init__(self, message: str, *, reason: AuthFailure) -> None:
         super().__init__(message)
         self.reason = reason
 
@@ -76,6 +96,7 @@ class RateLimited(RegistryError):
             f"the limit of {quota.limit} requests per minute is used up; try again in {quota.reset_s} s"
         )
         self.quota = quota
+        self.retry_after_s = quota.reset_s
 
 
 class NotFound(RegistryError):

@@ -1,4 +1,4 @@
-"""What every request passes through: an id, authentication, its scope, errors, one log line, one metric."""
+"""What every request passes through: an id, admission, its body, errors, one log line, one metric."""
 
 import re
 import secrets
@@ -11,14 +11,13 @@ import structlog
 from aiohttp import hdrs, web
 
 from app import metrics
-from app.domain.access import Principal
-from app.domain.errors import InvalidInput, NotAllowed, NotAuthenticated, RegistryError
+from app.domain.errors import InvalidInput, RegistryError
+from app.web.admission import admit
 from app.web.endpoint import ENDPOINTS_BY_NAME
 from app.web.problems import problem, problem_of
-from app.web.services import PRINCIPAL, REQUEST_ID, SERVICES, Services
+from app.web.services import PRINCIPAL, QUOTA, REQUEST_ID, SERVICES
 
 REQUEST_ID_HEADER: Final = "X-Request-ID"
-API_KEY_HEADER: Final = "X-API-Key"
 UNMATCHED: Final = "unmatched"
 _ANY_MEDIA_TYPES: Final = ("application/json",)
 _ACCEPTABLE_REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -38,7 +37,6 @@ async def boundary(
     route = resource.canonical if resource is not None else UNMATCHED
     with metrics.HTTP_REQUESTS_IN_PROGRESS.track_inprogress():
         response = await _answer(request, handler, request_id)
-    response.headers[REQUEST_ID_HEADER] = request_id
     elapsed_s = time.perf_counter() - started
     metrics.HTTP_REQUEST_SECONDS.labels(route, request.method, response.status).observe(elapsed_s)
     principal = request.get(PRINCIPAL)
@@ -52,6 +50,15 @@ async def boundary(
         principal=principal.name if principal else None,
     )
     return response
+
+
+async def set_headers(request: web.Request, response: web.StreamResponse) -> None:
+    """What every response carries; a signal, for a stream's headers are gone when its handler returns."""
+    response.headers[REQUEST_ID_HEADER] = request.get(REQUEST_ID) or request_id_of(None)
+    if (quota := request.get(QUOTA)) is not None:
+        response.headers["RateLimit-Limit"] = str(quota.limit)
+        response.headers["RateLimit-Remaining"] = str(quota.remaining)
+        response.headers["RateLimit-Reset"] = str(quota.reset_s)
 
 
 def request_id_of(proposed: str | None) -> str:
@@ -84,33 +91,10 @@ async def _admit(request: web.Request) -> None:
     """Let a request to its handler, or raise why not."""
     if request.match_info.http_exception is not None:  # no route: the handler answers 404 or 405
         return
-    services = request.app[SERVICES]
     endpoint = request.app[ENDPOINTS_BY_NAME][request.match_info.route.name or ""]
-    if (scope := endpoint.scope) is not None:
-        principal = await _principal(request, services)
-        request[PRINCIPAL] = principal
-        if scope not in principal.scopes:
-            if principal is services.anonymous:
-                raise NotAuthenticated(
-                    f"this needs an API key with the scope {scope}; send it as "
-                    f"'Authorization: Bearer KEY' or as '{API_KEY_HEADER}: KEY'"
-                )
-            raise NotAllowed(scope)
-    _check_body(request, endpoint.media_types, services.max_request_bytes)
-
-
-async def _principal(request: web.Request, services: Services) -> Principal:
-    key = request.headers.get(API_KEY_HEADER)
-    authorization = request.headers.get(hdrs.AUTHORIZATION)
-    if key is None and authorization is None:
-        return services.anonymous
-    if key is None:
-        kind, _, key = (authorization or "").partition(" ")
-        if kind.lower() != "bearer" or not key.strip():
-            raise NotAuthenticated(
-                "the Authorization header is malformed; write it as 'Authorization: Bearer KEY'"
-            )
-    return await services.keyring.principal(key.strip())
+    if endpoint.scope is not None:
+        await admit(request, endpoint.scope)
+    _check_body(request, endpoint.media_types, request.app[SERVICES].max_request_bytes)
 
 
 def _check_body(request: web.Request, media_types: Sequence[str], max_bytes: int) -> None:

@@ -8,7 +8,7 @@ import orjson
 from aiohttp import hdrs, web
 
 from app.domain import errors
-from app.domain.errors import FieldError, PreconditionFailed, RegistryError
+from app.domain.errors import FieldError, NotAuthenticated, PreconditionFailed, RegistryError
 from app.web.preconditions import entity_tag
 
 CONTENT_TYPE: Final = "application/problem+json"
@@ -33,9 +33,11 @@ STATUSES: Final[Mapping[type[RegistryError], HTTPStatus]] = {
 def problem_of(error: RegistryError, request_id: str) -> web.Response:
     """The response for an error of the project's tree."""
     status = next(STATUSES[kind] for kind in type(error).__mro__ if kind in STATUSES)
-    headers = {}
-    if status is HTTPStatus.UNAUTHORIZED:
-        headers["WWW-Authenticate"] = "Bearer"
+    headers: dict[str, str] = {}
+    if isinstance(error, NotAuthenticated):  # RFC 6750, section 3
+        headers[hdrs.WWW_AUTHENTICATE] = (
+            "Bearer" if error.reason == "missing" else 'Bearer error="invalid_token"'
+        )
     if error.retry_after_s is not None:
         headers["Retry-After"] = str(error.retry_after_s)
     if isinstance(error, PreconditionFailed):

@@ -4,7 +4,7 @@ from http import HTTPStatus
 from typing import Final
 
 from aiohttp import web
-from aiohttp.http_exceptions import LineTooLong
+from aiohttp.http_exceptions import BadHttpMessage, LineTooLong
 from aiohttp.web_protocol import RequestHandler
 
 from app.web.boundary import REQUEST_ID_HEADER, request_id_of
@@ -13,6 +13,10 @@ from app.web.problems import problem
 MAX_LINE_BYTES: Final = 65_536
 """Longer request lines never reach a handler that could name the parameter."""
 MAX_HEADER_BYTES: Final = 16_384
+"""Of one header; room for a token of the longest kind that is read."""
+MAX_HEADERS: Final = 64
+_TOO_MANY_HEADERS: Final = "Too many headers received"
+"""What aiohttp says of them."""
 
 
 def _explain(status: int, error: BaseException | None) -> tuple[HTTPStatus, str]:
@@ -22,6 +26,8 @@ def _explain(status: int, error: BaseException | None) -> tuple[HTTPStatus, str]
         if limit == MAX_HEADER_BYTES:
             return HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, f"a header is longer than {limit} bytes"
         return HTTPStatus.REQUEST_URI_TOO_LONG, f"the request line is longer than {limit} bytes"
+    if isinstance(error, BadHttpMessage) and error.message == _TOO_MANY_HEADERS:
+        return HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, f"there are more than {MAX_HEADERS} headers"
     if status == HTTPStatus.BAD_REQUEST:
         return (
             HTTPStatus.BAD_REQUEST,
@@ -63,6 +69,7 @@ class ProblemRunner(web.AppRunner):
             shutdown_timeout=shutdown_timeout_s,
             max_line_size=MAX_LINE_BYTES,
             max_field_size=MAX_HEADER_BYTES,
+            max_headers=MAX_HEADERS,
         )
 
     async def _make_server(self) -> web.Server:

@@ -5,8 +5,9 @@ from typing import Final
 
 from aiohttp import web
 
-from app.auth.keyring import Keyring
-from app.domain.access import Principal
+from app.auth.credentials import Credentials
+from app.auth.rate_limits import RateLimits
+from app.domain.access import Principal, Quota
 from app.parameters.definitions import Parameters
 from app.store.postgres import Postgres
 from app.store.profiles import Profiles
@@ -18,7 +19,8 @@ class Services:
     parameters: Parameters
     postgres: Postgres
     index: SearchIndex
-    keyring: Keyring
+    credentials: Credentials
+    rate_limits: RateLimits
     anonymous: Principal
     profiles: Profiles
     max_request_bytes: int
@@ -27,3 +29,5 @@ class Services:
 SERVICES: Final = web.AppKey("services", Services)
 REQUEST_ID: Final = web.RequestKey("request_id", str)
 PRINCIPAL: Final = web.RequestKey("principal", Principal)
+QUOTA: Final = web.RequestKey("quota", Quota)
+"""What the caller may still ask for; set once its request was counted."""

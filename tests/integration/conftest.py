@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 
 import pytest
 from aiohttp import ClientSession, web
+from aiohttp.test_utils import unused_port
 from redis.asyncio import Redis
 
 from app.domain.access import INSTRUMENTS_READ
@@ -28,6 +29,7 @@ from app.tasks import end_tasks
 from app.web.server import ProblemRunner
 from indexer.runner import RunnerSettings, run
 from indexer.verify import Drift, verify
+from tests.integration.openid import Provider
 
 Client: TypeAlias = ClientSession
 Import: TypeAlias = Callable[..., Awaitable[ImportReport]]
@@ -142,7 +144,35 @@ async def get_json(client: Client, path: str, **parameters: Any) -> Any:
         return await response.json()
 
 
+async def fresh_window(client: Redis, window_s: float, *, spare_s: float) -> float:
+    """Wait until at least `spare_s` of a window are left; how many are."""
+    left = window_s - await redis_time(client) % window_s
+    if left >= spare_s:
+        return left
+    await asyncio.sleep(left + 0.001)
+    return await fresh_window(client, window_s, spare_s=spare_s)
+
+
+async def redis_time(client: Redis) -> float:
+    seconds, microseconds = await client.time()
+    return float(seconds) + float(microseconds) / 1e6
+
+
+async def script_calls(client: Redis) -> int:
+    """How many Lua scripts Redis has run."""
+    stats = await client.info("commandstats")
+    return int(stats.get("cmdstat_evalsha", {"calls": 0})["calls"])
+
+
 async def eventually(check: Callable[[], Awaitable[bool]], timeout_s: float = WAIT_S) -> None:
     async with asyncio.timeout(timeout_s):
         while not await check():  # noqa: ASYNC110 - what is awaited has no event
             await asyncio.sleep(0.02)
+
+
+@pytest.fixture
+async def provider() -> AsyncIterator[Provider]:
+    provider = Provider(unused_port())
+    await provider.start()
+    yield provider
+    await provider.stop()

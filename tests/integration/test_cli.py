@@ -9,6 +9,7 @@ import re
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -172,7 +173,8 @@ async def test_a_database_without_schema_points_to_migrate(empty_database_url: s
 
 async def test_a_key_is_shown_once_and_stored_as_a_hash(run: Run, database: Connection) -> None:
     scopes = ("--scope", INSTRUMENTS_READ, "--scope", INDEX_ADMIN, "--scope", INSTRUMENTS_READ)
-    created = await run("keys", "create", "--owner", "trading-desk", *scopes, "--expires-in-days", "2")
+    limits = ("--expires-in-days", "2", "--requests-per-minute", "1234")
+    created = await run("keys", "create", "--owner", "trading-desk", *scopes, *limits)
     assert created.status == 0, created
     key = created.output.strip()
     assert re.fullmatch(r"ir_[\w-]{43}", key)
@@ -180,13 +182,15 @@ async def test_a_key_is_shown_once_and_stored_as_a_hash(run: Run, database: Conn
 
     (row,) = await database.fetch("SELECT * FROM api_keys")
     assert row["secret_sha256"] == hashlib.sha256(key.encode()).digest()
-    assert row["scopes"] == [INSTRUMENTS_READ, INDEX_ADMIN]
+    assert (row["scopes"], row["requests_per_minute"]) == ([INSTRUMENTS_READ, INDEX_ADMIN], 1234)
     assert (row["expires_at"] - row["created_at"]).total_seconds() == pytest.approx(2 * 86_400, abs=60)
     assert key not in repr(tuple(row.values())) and key.removeprefix("ir_") not in repr(tuple(row.values()))
 
-    listed = await run("keys", "list")
+    await database.execute("UPDATE api_keys SET last_used_at = '2026-08-09 10:11:12Z'")
+    listed = await run("keys", "list", COLUMNS="200")
     assert listed.status == 0, listed
-    assert "trading-desk" in listed.output and INDEX_ADMIN in listed.output
+    for text in ("trading-desk", INDEX_ADMIN, "1234", "2026-08-09 10:11Z"):
+        assert text in listed.output
     for secret in (key, key.removeprefix("ir_"), row["secret_sha256"].hex()):
         assert secret not in listed.output + listed.messages
 
@@ -197,6 +201,62 @@ async def test_a_key_is_shown_once_and_stored_as_a_hash(run: Run, database: Conn
     again = await run("keys", "revoke", str(row["id"]))
     assert again.status == 0, again
     assert await database.fetchval("SELECT revoked_at FROM api_keys") == first
+
+
+@pytest.mark.parametrize(
+    ("lifetime", "overlap", "old_ends_after"),
+    [
+        (None, (), timedelta(hours=24)),
+        (None, ("--overlap-hours", "0.5"), timedelta(minutes=30)),
+        (None, ("--overlap-hours", "0"), timedelta()),
+        (timedelta(hours=3), (), timedelta(hours=2)),
+        (timedelta(hours=3), ("--overlap-hours", "1"), timedelta(hours=1)),
+    ],
+)
+async def test_a_rotated_key_has_a_successor_and_ends_after_the_overlap(
+    run: Run,
+    database: Connection,
+    lifetime: timedelta | None,
+    overlap: tuple[str, ...],
+    old_ends_after: timedelta,
+) -> None:
+    old_id = await database.fetchval(
+        "INSERT INTO api_keys (owner, scopes, secret_sha256, requests_per_minute, created_at, expires_at) "
+        "VALUES ('desk', $1, sha256('old'), 7, now() - interval '1 hour', now() - interval '1 hour' + $2) "
+        "RETURNING id",
+        [INSTRUMENTS_READ, INDEX_ADMIN],
+        lifetime,
+    )
+    rotated = await run("keys", "rotate", str(old_id), *overlap)
+    assert rotated.status == 0, rotated
+    key = rotated.output.strip()
+    old, new = await database.fetch("SELECT *, now() FROM api_keys ORDER BY id")
+    assert new["secret_sha256"] == hashlib.sha256(key.encode()).digest()
+    for same in ("owner", "scopes", "requests_per_minute"):
+        assert new[same] == old[same]
+    if lifetime is None:
+        assert new["expires_at"] is None
+    else:
+        assert new["expires_at"] - new["created_at"] == lifetime
+    ended_after = (old["expires_at"] - old["now"]).total_seconds()
+    assert ended_after == pytest.approx(old_ends_after.total_seconds(), abs=30)
+    assert old["revoked_at"] is None
+    assert (
+        f"Key {new['id']} for desk" in rotated.messages and f"{old['expires_at']:%H:%M}Z" in rotated.messages
+    )
+
+
+@pytest.mark.parametrize(("column", "word"), [("revoked_at", "was revoked"), ("expires_at", "expired")])
+async def test_a_key_that_ended_is_not_rotated(
+    run: Run, database: Connection, column: str, word: str
+) -> None:
+    key_id = await database.fetchval(
+        f"INSERT INTO api_keys (owner, scopes, secret_sha256, {column}) "  # noqa: S608
+        "VALUES ('desk', '{index:admin}', sha256('old'), now()) RETURNING id"
+    )
+    assert_refused(await run("keys", "rotate", str(key_id)), f"key {key_id} {word}", "keys create")
+    assert await database.fetchval("SELECT count(*) FROM api_keys") == 1
+    assert_refused(await run("keys", "rotate", "4711"), "4711", "keys list")
 
 
 async def test_keys_refuse_what_they_do_not_know(run: Run, database: Connection) -> None:

@@ -1,6 +1,7 @@
 """Profiles over HTTP: statuses, headers, preconditions, retries, and a clear problem for each bad input."""
 
 import hashlib
+import json
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -16,6 +17,10 @@ PATH = "/v1/subscription-profiles"
 BOTH = (PROFILES_READ, PROFILES_WRITE)
 ALICE, BOB, OPS, READER = ({"X-API-Key": name} for name in ("alice", "bob", "ops", "reader"))
 GOOD: dict[str, Any] = {"name": "P", "channels": ["trades"], "selection": {"instruments": ["ins_1", "ins_2"]}}
+
+
+def nested(depth: int) -> Any:
+    return json.loads("[" * depth + "]" * depth)
 
 
 @pytest.fixture
@@ -144,7 +149,8 @@ async def test_lists_are_paged(api: Client) -> None:
         ({"json": {**GOOD, "selection": {"query": {"x": "1"}}}}, 400, "selection.query.x"),
         ({"json": {**GOOD, "name": "taken"}}, 409, "name"),
         ({"data": b"[" * 2000, "headers": {"Content-Type": "application/json"}}, 400, "body"),
-        ({"data": b"[" * 40 + b"]" * 40, "headers": {"Content-Type": "application/json"}}, 400, "body"),
+        ({"json": {**GOOD, "name": nested(32)}}, 400, "body"),
+        ({"json": {**GOOD, "name": nested(31)}}, 400, "name"),
         ({"data": b'{"name":"\xff"}', "headers": {"Content-Type": "application/json"}}, 400, "body"),
         ({"data": b"", "headers": {"Content-Type": "application/json"}}, 400, "body"),
         ({"data": b"x" * 100_000, "headers": {"Content-Type": "application/json"}}, 413, None),

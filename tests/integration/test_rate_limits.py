@@ -14,6 +14,7 @@ from app.auth.rate_limits import KEY_PREFIX, MAX_BUCKETS, RateLimits, batch_size
 from app.domain.access import Quota
 from app.domain.errors import RateLimited
 from app.store.redis import open_redis
+from tests.integration.conftest import fresh_window, redis_time, script_calls
 
 LONG_S = 1000.0
 SHORT_S = 0.5
@@ -37,25 +38,6 @@ async def make(redis_client: Redis) -> AsyncIterator[Make]:
     yield build
     for limits in made:
         await limits.close()
-
-
-async def fresh_window(client: Redis, window_s: float, *, spare_s: float) -> float:
-    """Wait until at least `spare_s` of a window are left; how many are."""
-    left = window_s - await redis_time(client) % window_s
-    if left >= spare_s:
-        return left
-    await asyncio.sleep(left + 0.001)
-    return await fresh_window(client, window_s, spare_s=spare_s)
-
-
-async def redis_time(client: Redis) -> float:
-    seconds, microseconds = await client.time()
-    return float(seconds) + float(microseconds) / 1e6
-
-
-async def script_calls(client: Redis) -> int:
-    stats = await client.info("commandstats")
-    return int(stats.get("cmdstat_evalsha", {"calls": 0})["calls"])
 
 
 async def admitted(limits: RateLimits, identity: str, per_minute: int | None) -> Quota | None:

@@ -20,6 +20,7 @@ MALFORMED = {
     "invalid UTF-8 in the query": (b"GET /v1/instruments/search?q=\xff HTTP/1.1\r\nHost: x\r\n\r\n", 400),
     "a request line without end": (b"GET /" + b"a" * 70_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n", 414),
     "a header without end": (b"GET / HTTP/1.1\r\nX-Big: " + b"a" * 20_000 + b"\r\n\r\n", 431),
+    "more headers than anybody sends": (b"GET / HTTP/1.1\r\n" + b"X-A: b\r\n" * 65 + b"\r\n", 431),
     "a bad content length": (b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: -5\r\n\r\n", 400),
     "a control character in a header": (b"GET / HTTP/1.1\r\nHost: x\r\nX-A: a\x00b\r\n\r\n", 400),
 }

@@ -1,84 +1,43 @@
 """Tokens signed with real keys against a provider that is a real server: who is let in, and how not."""
 
 import asyncio
-import base64
 import hmac
 import json
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-import jwt
 import pytest
 from aiohttp import web
-from aiohttp.test_utils import unused_port
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
 
 from app.auth import tokens
 from app.auth.tokens import MAX_KEY_SET_AGE_S, MAX_TOKEN_CHARS, MIN_FETCH_GAP_S, TokenVerifier, parse_key_set
 from app.domain.access import INSTRUMENTS_READ, PROFILES_READ, owner_of_token
 from app.domain.errors import NotAuthenticated, ProviderUnavailable
-
-ISSUER = "https://login.example"
-AUDIENCE = "instrument-registry"
-
-RSA_KEY = rsa.generate_private_key(65537, 2048)
-OTHER_RSA_KEY = rsa.generate_private_key(65537, 2048)
-P256_KEY = ec.generate_private_key(ec.SECP256R1())
-P384_KEY = ec.generate_private_key(ec.SECP384R1())
-P521_KEY = ec.generate_private_key(ec.SECP521R1())
-ED_KEY = ed25519.Ed25519PrivateKey.generate()
-
-Key = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
-
-
-def jwk(key: Key, kid: str | None, **more: Any) -> dict[str, Any]:
-    match key:
-        case rsa.RSAPrivateKey():
-            public = RSAAlgorithm.to_jwk(key.public_key(), as_dict=True)
-        case ec.EllipticCurvePrivateKey():
-            public = ECAlgorithm.to_jwk(key.public_key(), as_dict=True)
-        case _:
-            public = OKPAlgorithm.to_jwk(key.public_key(), as_dict=True)
-    public.pop("key_ops", None)
-    return {**public, **({} if kid is None else {"kid": kid}), **more}
-
-
-def usual_keys() -> list[Any]:
-    return [
-        jwk(RSA_KEY, "rsa", use="sig"),
-        jwk(P256_KEY, "p256"),
-        jwk(P384_KEY, "p384"),
-        jwk(P521_KEY, "p521"),
-        jwk(ED_KEY, "ed"),
-    ]
-
-
-def claims(**changes: Any) -> dict[str, Any]:
-    """Those of a good token; None takes one away."""
-    usual = {"iss": ISSUER, "aud": AUDIENCE, "sub": "ann", "exp": int(time.time()) + 600}
-    return {name: value for name, value in {**usual, **changes}.items() if value is not None}
-
-
-def signed(key: Key = RSA_KEY, algorithm: str = "RS256", kid: str | None = "rsa", **changes: Any) -> str:
-    return jwt.encode(claims(**changes), key, algorithm, {} if kid is None else {"kid": kid})
-
-
-def part(data: bytes) -> str:
-    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
-
-
-def signed_raw(header: bytes, payload: bytes) -> str:
-    """Signed by the provider, whatever the parts are."""
-    signing_input = f"{part(header)}.{part(payload)}"
-    algorithm = RSAAlgorithm(RSAAlgorithm.SHA256)
-    return f"{signing_input}.{part(algorithm.sign(signing_input.encode(), RSA_KEY))}"
+from tests.integration.openid import (
+    AUDIENCE,
+    ED_KEY,
+    ISSUER,
+    OTHER_RSA_KEY,
+    P256_KEY,
+    P384_KEY,
+    P521_KEY,
+    RSA_KEY,
+    Key,
+    Provider,
+    claims,
+    jwk,
+    part,
+    signed,
+    signed_raw,
+    usual_keys,
+)
 
 
 @dataclass
@@ -89,50 +48,9 @@ class Clock:
         return self.now
 
 
-@dataclass
-class Provider:
-    """Publishes `keys`, or answers what `answer` does, and counts how often it was asked."""
-
-    port: int
-    keys: list[Any] = field(default_factory=usual_keys)
-    answer: Callable[[], Awaitable[web.StreamResponse]] | None = None
-    requests: int = 0
-    _runner: web.AppRunner | None = None
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}/keys"
-
-    async def start(self) -> None:
-        app = web.Application()
-        app.router.add_get("/keys", self._handle)
-        self._runner = web.AppRunner(app, shutdown_timeout=0.1)
-        await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", self.port).start()
-
-    async def stop(self) -> None:
-        if self._runner is not None:
-            await self._runner.cleanup()
-            self._runner = None
-
-    async def _handle(self, _request: web.Request) -> web.StreamResponse:
-        self.requests += 1
-        if self.answer is not None:
-            return await self.answer()
-        return web.json_response({"keys": self.keys})
-
-
 @pytest.fixture
 def clock() -> Clock:
     return Clock()
-
-
-@pytest.fixture
-async def provider() -> AsyncIterator[Provider]:
-    provider = Provider(unused_port())
-    await provider.start()
-    yield provider
-    await provider.stop()
 
 
 @pytest.fixture
@@ -193,7 +111,7 @@ async def test_known_scopes_are_kept(
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"exp": time.time() - 3600}, "expired"),
+        ({"exp": time.time() - 3600}, "expired_token"),
         ({"exp": None}, "missing_claim"),
         ({"exp": 10**300}, "malformed_token"),
         ({"exp": -(10**18)}, "malformed_token"),
@@ -453,7 +371,7 @@ async def test_a_known_token_is_not_verified_again_until_it_expires(verifier: To
     token = signed(exp=time.time() - tokens.LEEWAY_S + 1)
     assert await verifier.principal(token) is await verifier.principal(token)
     await asyncio.sleep(1.1)
-    assert await reason_of_refusal(verifier, token) == "expired"
+    assert await reason_of_refusal(verifier, token) == "expired_token"
 
 
 async def test_the_tokens_known_are_bounded(verifier: TokenVerifier, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,25 +1,32 @@
 """What is said in two places is the same in both: errors and statuses, code and documentation."""
 
+import asyncio
 import re
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from prometheus_client import REGISTRY
+from pydantic import SecretStr
 
 from app import metrics
 from app.domain import errors
 from app.domain.access import SCOPES, Quota
 from app.domain.errors import (
+    AuthFailure,
     FieldError,
     InFlight,
     InvalidInput,
+    NotAuthenticated,
     PreconditionFailed,
     RateLimited,
     RegistryError,
 )
 from app.environment import EnvironmentModel, variable_name
+from app.main import make_app
 from app.parameters.definitions import Parameters
 from app.settings import Settings
+from app.web.endpoint import ENDPOINTS_BY_NAME
 from app.web.problems import CONTENT_TYPE, problem_of
 from app.web.routes import ENDPOINTS
 
@@ -34,6 +41,7 @@ def all_errors(kind: type[RegistryError] = RegistryError) -> list[type[RegistryE
 def test_every_error_has_a_status(kind: type[RegistryError]) -> None:
     special: dict[type[RegistryError], RegistryError] = {
         InvalidInput: InvalidInput(FieldError("q", "is bad")),
+        NotAuthenticated: NotAuthenticated("why", reason="missing"),
         RateLimited: RateLimited(Quota(5, 0, 9)),
         PreconditionFailed: PreconditionFailed(3),
     }
@@ -41,7 +49,7 @@ def test_every_error_has_a_status(kind: type[RegistryError]) -> None:
     response = problem_of(error, "id")
     assert 400 <= response.status < 600 and response.status != 500
     assert response.content_type == CONTENT_TYPE
-    assert (response.status == 503 or kind is InFlight) == ("Retry-After" in response.headers)
+    assert (response.status in (429, 503) or kind is InFlight) == ("Retry-After" in response.headers)
 
 
 def test_the_error_tree_is_drawn_in_full() -> None:
@@ -54,6 +62,26 @@ def test_every_route_declares_a_known_scope_or_is_meant_to_be_open() -> None:
     assert open_routes == {"live", "ready", "metrics", "root"}
     assert all(endpoint.scope in SCOPES for endpoint in ENDPOINTS if endpoint.scope)
     assert len({endpoint.name for endpoint in ENDPOINTS}) == len(ENDPOINTS)
+
+
+async def test_every_route_of_the_application_is_one_of_the_table() -> None:
+    """However it came in: a route that the table does not name has no scope."""
+    settings = Settings(database_url=SecretStr("postgresql://u@host/d"), redis_url=SecretStr("redis://host"))
+    app = make_app(settings, Parameters(), asyncio.get_running_loop().create_future())
+    served = [
+        (route.method, route.resource.canonical if route.resource else None, route.name)
+        for route in app.router.routes()
+    ]
+    declared = [(endpoint.method, endpoint.path, endpoint.name) for endpoint in ENDPOINTS]
+    heads = [("HEAD", path, name) for method, path, name in declared if method == "GET"]
+    assert sorted(served, key=str) == sorted(declared + heads, key=str)
+    assert app[ENDPOINTS_BY_NAME] == {endpoint.name: endpoint for endpoint in ENDPOINTS}
+
+
+def test_every_reason_of_refusal_is_documented() -> None:
+    page = (ROOT / "docs/metrics.md").read_text()
+    paragraph = page.partition("Reasons of refusal: ")[2].partition("\n\n")[0]
+    assert set(re.findall(r"`(\w+)`", paragraph)) == set(get_args(AuthFailure))
 
 
 def test_every_metric_is_documented_and_nothing_else() -> None:
@@ -72,7 +100,8 @@ def test_every_metric_is_documented_and_nothing_else() -> None:
 def test_every_setting_is_in_the_readme_with_its_default(model: type[EnvironmentModel]) -> None:
     readme = (ROOT / "README.md").read_text()
     for name, field in model.model_fields.items():
-        line = next((row for row in readme.splitlines() if f"`{variable_name(model, name)}`" in row), None)
+        start = f"| `{variable_name(model, name)}` |"
+        line = next((row for row in readme.splitlines() if row.startswith(start)), None)
         assert line is not None, variable_name(model, name)
         if isinstance(field.default, int | float) and not isinstance(field.default, bool):
             assert f"{field.default:g}" in line.replace(",", "") or f"{field.default}" in line, line

@@ -1,5 +1,6 @@
 """Settings: what the environment may say, and that a mistake is named instead of guessed away."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -128,6 +129,15 @@ def test_a_bad_value_in_a_file_names_the_setting(monkeypatch: pytest.MonkeyPatch
         ("REGISTRY_DATABASE_URL", "postgresql://[Hidden-Word"),
         ("REGISTRY_REDIS_URL", "http://Hidden-Word@host"),
         ("REGISTRY_ANONYMOUS_SCOPES", "instruments:read nonsense"),
+        ("REGISTRY_DEMO_KEY", "taken.for.a-token"),
+        ("REGISTRY_JWKS_URL", "login.example/keys"),
+        ("REGISTRY_JWKS_URL", "file:///etc/keys"),
+        ("REGISTRY_JWKS_URL", "https://"),
+        ("REGISTRY_JWKS_URL", "https://login.example:port/keys"),
+        ("REGISTRY_JWKS_URL", "https://[login.example/keys"),
+        ("REGISTRY_JWT_ISSUER", ""),
+        ("REGISTRY_REQUESTS_PER_MINUTE", "0"),
+        ("REGISTRY_ANONYMOUS_REQUESTS_PER_MINUTE", "2147483648"),
         ("REGISTRY_INDEXER_PORT", "-1"),
         ("REGISTRY_POSTGRES_POOL_SIZE", "0"),
         ("REGISTRY_REDIS_POOL_SIZE", "many"),
@@ -161,6 +171,33 @@ def test_a_bad_parameter_names_its_variable(monkeypatch: pytest.MonkeyPatch, nam
     monkeypatch.setenv(name, value)
     with pytest.raises(SettingsError, match=f"^{name}: ."):
         Parameters.from_environment()
+
+
+TOKENS = {
+    "REGISTRY_JWKS_URL": "https://login.example/keys",
+    "REGISTRY_JWT_ISSUER": "https://login.example",
+    "REGISTRY_JWT_AUDIENCE": "registry",
+}
+
+
+@pytest.mark.parametrize("given", [1, 2])
+@pytest.mark.parametrize("first", range(3))
+def test_tokens_are_set_up_in_full_or_what_is_missing_is_named(
+    monkeypatch: pytest.MonkeyPatch, first: int, given: int
+) -> None:
+    names = [*TOKENS, *TOKENS][first : first + given]
+    for name in names:
+        monkeypatch.setenv(name, TOKENS[name])
+    with pytest.raises(SettingsError) as raised:
+        Settings.from_environment()
+    assert set(re.findall(r"REGISTRY_\w+", str(raised.value))) == TOKENS.keys() - set(names)
+
+
+def test_tokens_are_set_up_by_three_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in TOKENS.items():
+        monkeypatch.setenv(name, value)
+    settings = Settings.from_environment()
+    assert [settings.jwks_url, settings.jwt_issuer, settings.jwt_audience] == list(TOKENS.values())
 
 
 def test_an_unknown_scope_is_named_with_the_known_ones(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,65 @@
+"""Which credential a request bears, and whose it is: an API key, or a token of the OpenID provider."""
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from app.auth.api_keys import PREFIX
+from app.auth.keyring import Keyring
+from app.auth.tokens import TokenVerifier
+from app.domain.access import Principal
+from app.domain.errors import NotAuthenticated
+
+_DOTS_OF_A_TOKEN: Final = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    kind: Literal["key", "token", "malformed"]
+    text: str
+
+
+def read_credential(api_key: str | None, authorization: str | None) -> Credential | None:
+    """What the headers X-API-Key and Authorization bear; None: nothing. X-API-Key counts if both are there.
+
+    It holds keys only. A bearer is a token if it has two dots and does not begin as our keys do.
+    """
+    if api_key is not None:
+        return Credential("key", api_key.strip())
+    if authorization is None:
+        return None
+    scheme, _, text = authorization.partition(" ")
+    text = text.strip()
+    if scheme.lower() != "bearer" or not text:
+        return Credential("malformed", "")
+    is_token = text.count(".") == _DOTS_OF_A_TOKEN and not text.startswith(PREFIX)
+    return Credential("token" if is_token else "key", text)
+
+
+class Credentials:
+    """`tokens` None: no OpenID provider is configured."""
+
+    def __init__(self, keyring: Keyring, tokens: TokenVerifier | None) -> None:
+        self._keyring = keyring
+        self._tokens = tokens
+
+    def recognises(self, credential: Credential) -> bool:
+        """Whether it was found to be valid before, so that asking whose it is costs next to nothing."""
+        if credential.kind == "key":
+            return self._keyring.accepts(credential.text)
+        return credential.kind == "token" and self._tokens is not None and self._tokens.knows(credential.text)
+
+    async def principal(self, credential: Credential) -> Principal:
+        """Whose it is. Raises NotAuthenticated, or Unavailable if that cannot be found out now."""
+        if credential.kind == "malformed":
+            raise NotAuthenticated(
+                "the Authorization header is malformed; write it as 'Authorization: Bearer KEY-or-TOKEN'",
+                reason="malformed_header",
+            )
+        if credential.kind == "key":
+            return await self._keyring.principal(credential.text)
+        if self._tokens is None:
+            raise NotAuthenticated(
+                "JSON Web Tokens are not accepted here, for no OpenID provider is configured; use an API key",
+                reason="tokens_not_accepted",
+            )
+        return await self._tokens.principal(credential.text)

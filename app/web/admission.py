@@ -1,0 +1,82 @@
+"""Lets a caller in: who it is, whether its limit is used up, whether it may do this.
+
+Whoever is recognised from memory is counted by its own name. Everybody else is counted by address before
+the credential is looked up, for that is what costs something: a signature, a place among those who wait for
+Postgres or the provider. So guessing has a limit, and those who are known never share it.
+"""
+
+from ipaddress import IPv6Address
+from typing import Final
+
+from aiohttp import hdrs, web
+
+from app import metrics
+from app.auth.credentials import read_credential
+from app.domain.access import Principal
+from app.domain.errors import NotAllowed, NotAuthenticated, RateLimited
+from app.web.services import PRINCIPAL, QUOTA, SERVICES, Services
+
+API_KEY_HEADER: Final = "X-API-Key"
+_NETWORK_BYTES: Final = 8
+
+
+async def admit(request: web.Request, scope: str) -> None:
+    """Set who calls and what is left of its limit.
+
+    Raises NotAuthenticated, NotAllowed, RateLimited, and Unavailable if it cannot be found out who calls.
+    """
+    services = request.app[SERVICES]
+    try:
+        request[PRINCIPAL] = principal = await _principal(request, services)
+        _check_scope(principal, scope, is_anonymous=principal is services.anonymous)
+    except NotAuthenticated as error:
+        metrics.AUTH_FAILURES.labels(error.reason).inc()
+        raise
+    except NotAllowed:
+        metrics.AUTH_FAILURES.labels("scope").inc()
+        raise
+
+
+async def _principal(request: web.Request, services: Services) -> Principal:
+    credential = read_credential(request.headers.get(API_KEY_HEADER), request.headers.get(hdrs.AUTHORIZATION))
+    if credential is None or not services.credentials.recognises(credential):
+        address = f"address:{network_of(request.remote)}"
+        await _count(request, services, address, services.anonymous.requests_per_minute)
+    if credential is None:
+        return services.anonymous
+    principal = await services.credentials.principal(credential)
+    await _count(request, services, principal.name, principal.requests_per_minute)
+    return principal
+
+
+async def _count(request: web.Request, services: Services, identity: str, per_minute: int | None) -> None:
+    try:
+        request[QUOTA] = await services.rate_limits.admit(identity, per_minute)
+    except RateLimited as error:
+        request[QUOTA] = error.quota
+        metrics.RATE_LIMITED.labels(identity.partition(":")[0]).inc()
+        raise
+
+
+def _check_scope(principal: Principal, scope: str, *, is_anonymous: bool) -> None:
+    if scope in principal.scopes:
+        return
+    if is_anonymous:
+        raise NotAuthenticated(
+            f"this needs an API key or a token with the scope {scope}; send it as "
+            f"'Authorization: Bearer KEY-or-TOKEN', or a key as '{API_KEY_HEADER}: KEY'",
+            reason="missing",
+        )
+    raise NotAllowed(scope)
+
+
+def network_of(address: str | None) -> str:
+    """What is limited together: an IPv4 address, or the /64 of an IPv6 one: a host may have all of it."""
+    if address is None:  # a Unix socket
+        return "local"
+    if ":" not in address:
+        return address
+    host = IPv6Address(address)
+    if host.ipv4_mapped is not None:
+        return str(host.ipv4_mapped)
+    return f"{IPv6Address(host.packed[:_NETWORK_BYTES] + bytes(_NETWORK_BYTES))}/64"
