@@ -78,14 +78,16 @@ SELECT $1, number, place + (SELECT coalesce(max(position), 0) FROM profile_membe
 FROM unnest($2::bigint[]) WITH ORDINALITY AS given(number, place);
 
 -- name: page
--- In the order of ids. Each status is read through an index of its own, so that no list sorts or scans.
+-- In the order of ids. Each status is read in the order of the index on (status, id): comparing rows, and
+-- ordering by both columns, keeps the planner from walking all ids in search of a rare status.
 -- $1: statuses, $2: beyond this id, $3: how many.
 SELECT
 -- include: profile_columns
 FROM (
     SELECT found.* FROM unnest($1::text[]) AS wanted(wanted_status)
     CROSS JOIN LATERAL (
-        SELECT * FROM profiles WHERE status = wanted_status AND id > $2 ORDER BY id LIMIT $3
+        SELECT * FROM profiles WHERE (status, id) > (wanted_status, $2) AND status <= wanted_status
+        ORDER BY status, id LIMIT $3
     ) AS found
 ) AS merged ORDER BY id LIMIT $3;
 
@@ -97,7 +99,8 @@ FROM (
     SELECT found.* FROM unnest($2::text[]) AS wanted(wanted_status)
     CROSS JOIN LATERAL (
         SELECT * FROM profiles
-        WHERE owner = $1 AND status = wanted_status AND id > $3 ORDER BY id LIMIT $4
+        WHERE (owner, status, id) > ($1, wanted_status, $3) AND (owner, status) <= ($1, wanted_status)
+        ORDER BY owner, status, id LIMIT $4
     ) AS found
 ) AS merged ORDER BY id LIMIT $4;
 
