@@ -13,12 +13,14 @@ from typing import Any, Final
 
 import structlog
 from redis.asyncio.connection import AbstractConnection
+from redis.exceptions import ResponseError
 
 from app.domain.errors import RedisUnavailable
 from app.store.redis import open_redis, redis_errors
 from app.tasks import end_tasks
 
-REPLY_TIMEOUT_S: Final = 0.5
+EXCHANGE_TIMEOUT_S: Final = 0.5
+"""For connecting, if need be, and one round trip."""
 MAX_BATCH: Final = 64
 
 _RUN_ID: Final = re.compile(rb"run_id:(\w+)")
@@ -28,7 +30,8 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class _Command:
-    run_id: str
+    run_id: str | None
+    """None: any."""
     arguments: tuple[str | bytes | int, ...]
     reply: "asyncio.Future[Any]"
 
@@ -37,13 +40,8 @@ class CopyServer:
     """After a failure nothing is sent until a `probe` succeeded, so that nobody waits for a dead server."""
 
     def __init__(self, url: str) -> None:
-        self._client = open_redis(
-            url,
-            pool_size=1,
-            timeout_s=REPLY_TIMEOUT_S,
-            connect_timeout_s=REPLY_TIMEOUT_S,
-            on_connect=self._identify,
-        )
+        client = open_redis(url, pool_size=1, timeout_s=None, on_connect=self._identify)
+        self._connection: AbstractConnection = client.connection_pool.make_connection()  # type: ignore[no-untyped-call]
         self._run_id: str | None = None
         self._usable = False
         self._waiting: deque[_Command] = deque()
@@ -52,15 +50,13 @@ class CopyServer:
     async def close(self) -> None:
         if self._sending is not None:
             await end_tasks(self._sending)
-        await self._client.aclose()
+        await self._connection.disconnect(nowait=True)
 
     async def probe(self) -> str | None:
         """Which run of the server answers; None if none does."""
         try:
-            with redis_errors():
-                await self._client.ping()
-        except RedisUnavailable as error:
-            self._fail(error)
+            await self._ask(None, "PING")
+        except RedisUnavailable:
             return None
         if not self._usable:
             log.info("Redis holds copies of profiles", run_id=self._run_id)
@@ -74,6 +70,9 @@ class CopyServer:
         """
         if not self._usable:
             raise RedisUnavailable("Redis does not answer")
+        return await self._ask(run_id, *arguments)
+
+    async def _ask(self, run_id: str | None, *arguments: str | bytes | int) -> Any:
         command = _Command(run_id, arguments, asyncio.get_running_loop().create_future())
         self._waiting.append(command)
         if self._sending is None or self._sending.done():
@@ -84,37 +83,40 @@ class CopyServer:
         """Send what waits, one batch after the other, until nothing does."""
         while self._waiting:
             batch = [self._waiting.popleft() for _ in range(min(MAX_BATCH, len(self._waiting)))]
-            pipeline = self._client.pipeline(transaction=False)
-            for command in batch:
-                pipeline.execute_command(*command.arguments)
-            replies: list[Any]
             try:
-                with redis_errors():
-                    replies = await pipeline.execute(raise_on_error=False)
+                replies = await self._exchange(batch)
             except RedisUnavailable as error:
-                self._fail(error)
+                if self._usable:
+                    log.warning("copies of profiles cannot be used", reason=str(error))
+                self._usable = False
                 replies = [RedisUnavailable(str(error)) for _ in batch]
             except asyncio.CancelledError:
                 for command in (*batch, *self._waiting):
                     command.reply.cancel()
                 raise
-            self._answer(batch, replies)
+            for command, reply in zip(batch, replies, strict=True):
+                if command.reply.done():  # whoever asked has given up
+                    continue
+                if isinstance(reply, Exception):
+                    command.reply.set_exception(reply)
+                elif command.run_id not in (None, self._run_id):
+                    command.reply.set_exception(RedisUnavailable("another Redis answers"))
+                else:
+                    command.reply.set_result(reply)
 
-    def _answer(self, batch: list[_Command], replies: list[Any]) -> None:
-        for command, reply in zip(batch, replies, strict=True):
-            if command.reply.done():  # whoever asked has given up
-                continue
-            if not isinstance(reply, Exception) and command.run_id != self._run_id:
-                reply = RedisUnavailable("another Redis answers")
-            if isinstance(reply, Exception):
-                command.reply.set_exception(_translated(reply))
-            else:
-                command.reply.set_result(reply)
-
-    def _fail(self, error: RedisUnavailable) -> None:
-        if self._usable:
-            log.warning("copies of profiles cannot be used", reason=str(error))
-        self._usable = False
+    async def _exchange(self, batch: list[_Command]) -> list[Any]:
+        """The replies to a batch, or the errors in their place. Raises RedisUnavailable."""
+        connection = self._connection
+        try:
+            with redis_errors():
+                async with asyncio.timeout(EXCHANGE_TIMEOUT_S):
+                    packed = connection.pack_commands([command.arguments for command in batch])
+                    await connection.send_packed_command(packed, check_health=False)
+                    return [await _reply(connection) for _ in batch]
+        except BaseException:
+            # Replies that are still to come would be taken for those of later commands.
+            await connection.disconnect(nowait=True)
+            raise
 
     async def _identify(self, connection: AbstractConnection) -> None:
         await connection.on_connect()
@@ -123,9 +125,14 @@ class CopyServer:
         self._run_id = found[1].decode() if found else None
 
 
-def _translated(error: Exception) -> Exception:
+async def _reply(connection: AbstractConnection) -> Any:
     try:
-        with redis_errors():
-            raise error
-    except Exception as translated:
-        return translated
+        return await connection.read_response(disconnect_on_error=False)
+    except ResponseError as error:  # a refused command, which leaves the connection in order
+        try:
+            with redis_errors():
+                raise
+        except RedisUnavailable as unavailable:
+            return unavailable
+        except ResponseError:
+            return error

@@ -76,13 +76,13 @@ def open_redis(
     url: str,
     *,
     pool_size: int,
-    timeout_s: float,
-    connect_timeout_s: float = CONNECT_TIMEOUT_S,
+    timeout_s: float | None,
     on_connect: Callable[[AbstractConnection], Awaitable[None]] | None = None,
 ) -> "Redis":
     """A client that waits for a free connection, and whose replies are bytes (RESP3).
 
-    `timeout_s` bounds a reply. Nothing is retried here: a command may have been carried out.
+    `timeout_s` bounds a reply (None: the caller does). Nothing is retried here: a command may have been
+    carried out.
     `on_connect` sets each new connection up in the driver's stead, by its `on_connect()`, and may ask more.
     """
     pool = BlockingConnectionPool.from_url(
@@ -91,7 +91,7 @@ def open_redis(
         timeout=POOL_WAIT_S,
         protocol=3,
         socket_timeout=timeout_s,
-        socket_connect_timeout=connect_timeout_s,
+        socket_connect_timeout=CONNECT_TIMEOUT_S,
         redis_connect_func=on_connect,
         retry=Retry(NoBackoff(), 0),
         decode_responses=False,
