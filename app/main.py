@@ -3,8 +3,10 @@
 import asyncio
 import signal
 from collections.abc import AsyncIterator, Callable, Coroutine
+from importlib.metadata import version
 from typing import Any, Final
 
+import orjson
 import structlog
 from aiohttp import web
 
@@ -22,6 +24,7 @@ from app.store.search_index import SearchIndex
 from app.tasks import end_tasks
 from app.web.boundary import boundary
 from app.web.endpoint import ENDPOINTS_BY_NAME
+from app.web.openapi import Facts, describe
 from app.web.routes import ENDPOINTS, route_table
 from app.web.server import ProblemRunner
 from app.web.services import SERVICES, Services
@@ -82,6 +85,17 @@ def make_app(settings: Settings, parameters: Parameters, died: "asyncio.Future[N
         anonymous=Principal(ANONYMOUS, ANONYMOUS, frozenset(settings.anonymous_scopes)),
         profiles=Profiles(postgres, limits),
         max_request_bytes=settings.max_request_bytes,
+        description=orjson.dumps(
+            describe(
+                ENDPOINTS,
+                Facts(
+                    version("instrument-registry"),
+                    parameters.max_results_per_page,
+                    limits,
+                    frozenset(settings.anonymous_scopes),
+                ),
+            )
+        ),
     )
     app.add_routes(route_table())
     return app

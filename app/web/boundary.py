@@ -14,11 +14,10 @@ from app import metrics
 from app.domain.access import Principal
 from app.domain.errors import InvalidInput, NotAllowed, NotAuthenticated, RegistryError
 from app.web.endpoint import ENDPOINTS_BY_NAME
+from app.web.headers import API_KEY_HEADER, REQUEST_ID_HEADER
 from app.web.problems import problem, problem_of
 from app.web.services import PRINCIPAL, REQUEST_ID, SERVICES, Services
 
-REQUEST_ID_HEADER: Final = "X-Request-ID"
-API_KEY_HEADER: Final = "X-API-Key"
 UNMATCHED: Final = "unmatched"
 _ANY_MEDIA_TYPES: Final = ("application/json",)
 _ACCEPTABLE_REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")

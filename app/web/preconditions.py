@@ -7,11 +7,11 @@ from aiohttp import hdrs, web
 from app.domain.errors import PreconditionRequired
 
 
-def entity_tag(version: int) -> str:
+def entity_tag(version: int | str) -> str:
     return f'"{version}"'
 
 
-def is_known(request: web.Request, version: int) -> bool:
+def is_known(request: web.Request, version: int | str) -> bool:
     """Whether If-None-Match names this version (section 13.1.2)."""
     given = request.headers.get(hdrs.IF_NONE_MATCH)
     return given is not None and _names(given.replace("W/", ""), version)
@@ -30,6 +30,6 @@ def required_match(request: web.Request) -> Callable[[int], bool]:
     return lambda version: _names(given, version)
 
 
-def _names(tags: str, version: int) -> bool:
+def _names(tags: str, version: int | str) -> bool:
     known = {tag.strip() for tag in tags.split(",")}
     return "*" in known or entity_tag(version) in known

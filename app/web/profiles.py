@@ -17,6 +17,7 @@ from app.domain.query import parse_page
 from app.store.idempotency import Once
 from app.store.profile_rows import StoredProfile, parse_profile_id, public_profile_id
 from app.store.profiles import Author
+from app.web.headers import IDEMPOTENCY_KEY, PROFILE_SOURCE, REPLAYED
 from app.web.json_body import read_json
 from app.web.pages import newest_first
 from app.web.preconditions import entity_tag, is_known, required_match
@@ -24,11 +25,11 @@ from app.web.query_string import query_pairs
 from app.web.services import PRINCIPAL, REQUEST_ID, SERVICES
 
 PATH: Final = "/v1/subscription-profiles"
-SOURCE_HEADER: Final = "X-Profile-Source"
-IDEMPOTENCY_HEADER: Final = "Idempotency-Key"
-REPLAYED_HEADER: Final = "Idempotent-Replayed"
+SOURCE_HEADER: Final = PROFILE_SOURCE.name
+IDEMPOTENCY_HEADER: Final = IDEMPOTENCY_KEY.name
+REPLAYED_HEADER: Final = REPLAYED.name
 _JSON: Final = "application/json"
-_IDEMPOTENCY_KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
+_IDEMPOTENCY_KEY: Final = re.compile(IDEMPOTENCY_KEY.schema["pattern"])
 
 
 async def create(request: web.Request) -> web.Response:
