@@ -3,7 +3,7 @@
 from http import HTTPStatus
 from typing import Final
 
-from aiohttp import web
+from aiohttp import HttpVersion11, hdrs, web
 
 from app.domain import errors, query_schema
 from app.domain.access import INSTRUMENTS_READ, PROFILES_READ, PROFILES_WRITE
@@ -222,7 +222,21 @@ def route_table() -> list[web.RouteDef]:
             endpoint.method,
             endpoint.path,
             endpoint.handler,
-            {"name": endpoint.name, **({"allow_head": True} if endpoint.method == "GET" else {})},
+            {
+                "name": endpoint.name,
+                "expect_handler": _expect,
+                **({"allow_head": True} if endpoint.method == "GET" else {}),
+            },
         )
         for endpoint in ENDPOINTS
     ]
+
+
+async def _expect(request: web.Request) -> None:
+    """Let callers go on who wait for that; other expectations may be ignored (RFC 9110, section 10.1.1).
+
+    aiohttp's own handler refuses those before the boundary: without a request id, and not as a problem.
+    """
+    if request.headers[hdrs.EXPECT].lower() == "100-continue" and request.version >= HttpVersion11:
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        request.writer.output_size = 0

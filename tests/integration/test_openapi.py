@@ -176,7 +176,7 @@ async def test_the_query_fields_are_those_that_are_read(api: Client, description
         async with api.request(endpoint.method, f"{path}?nosuch=1", headers=KEY) as response:
             refusal = await response.text()
         if described:
-            assert f"known are {', '.join(described)}" in refusal
+            assert f'known are {", ".join(described)}"' in refusal
         else:
             assert "nosuch" not in refusal, endpoint.name
 
