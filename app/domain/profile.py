@@ -56,7 +56,7 @@ class _Part(BaseModel):
 
 
 class Delivery(_Part):
-    """How a profile's messages are sent. Absent options are None and not shown."""
+    """How a profile's messages are sent. Absent options are not shown."""
 
     mode: DeliveryMode = DeliveryMode.STREAMING
     interval_ms: Annotated[int, Field(strict=True, ge=10, le=86_400_000)] | None = None

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
 from app.domain import query
+from app.domain.instrument import Status
 from app.domain.query import FILTERS, Sort
 
 Schema: TypeAlias = Mapping[str, Any]
@@ -82,7 +83,12 @@ def saved_search() -> dict[str, Any]:
 
 
 def _repeated(name: str) -> Schema:
-    return {"type": "array", "items": _filter(name), "maxItems": query.MAX_FILTER_VALUES}
+    return {
+        "type": "array",
+        "items": _filter(name),
+        "maxItems": query.MAX_FILTER_VALUES,
+        "description": "any of these" + (f"; absent: {Status.ACTIVE}" if name == "status" else ""),
+    }
 
 
 def _filter(name: str) -> Schema:

@@ -224,7 +224,8 @@ def _query_parameters(endpoint: Endpoint, facts: Facts) -> list[dict[str, Any]]:
 
 
 def _parameter(name: str, where: str, schema: Schema, *, required: bool) -> dict[str, Any]:
-    return {"name": name, "in": where, "required": required, "schema": schema}
+    meaning = {"description": schema["description"]} if "description" in schema else {}
+    return {"name": name, "in": where, "required": required, "schema": schema, **meaning}
 
 
 def _security(scope: str | None, anonymous_scopes: AbstractSet[str]) -> list[dict[str, list[str]]]:
