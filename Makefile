@@ -7,7 +7,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint full-data bench-profiles check lock clean
+.PHONY: help demo test fuzz lint full-data bench-profiles check lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -17,6 +17,10 @@ demo: $(VENV)/demo.installed ## the whole system on this machine, at http://127.
 
 test: $(VENV)/dev.installed ## the whole test suite, against real embedded Postgres and Redis Stack
 	$(BIN)/python -m pytest -n 4 --dist worksteal $(ARGS)
+
+fuzz: $(VENV)/dev.installed ## fuzz the API from its description at length; EXAMPLES=500 SEED=1
+	FUZZ_EXAMPLES=$(or $(EXAMPLES),500) FUZZ_SEED=$(or $(SEED),1) \
+		$(BIN)/python -m pytest tests/integration/test_openapi.py -k fuzzing $(ARGS)
 
 lint: $(VENV)/dev.installed ## ruff, mypy (strict) and the import rules
 	$(BIN)/ruff check .

@@ -3,8 +3,10 @@
 import asyncio
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from importlib.metadata import version
 from typing import Any, Final
 
+import orjson
 import structlog
 from aiohttp import web
 
@@ -29,6 +31,7 @@ from app.store.search_index import SearchIndex
 from app.tasks import end_tasks
 from app.web.boundary import boundary, set_headers
 from app.web.endpoint import ENDPOINTS_BY_NAME
+from app.web.openapi import Facts, describe
 from app.web.routes import ENDPOINTS, route_table
 from app.web.server import ProblemRunner
 from app.web.services import SERVICES, Services
@@ -98,6 +101,17 @@ def make_app(settings: Settings, parameters: Parameters, died: "asyncio.Future[N
         ),
         profiles=Profiles(postgres, ProfileCopies(copy_server, copy_epochs), limits),
         max_request_bytes=settings.max_request_bytes,
+        description=orjson.dumps(
+            describe(
+                ENDPOINTS,
+                Facts(
+                    version("instrument-registry"),
+                    parameters.max_results_per_page,
+                    limits,
+                    frozenset(settings.anonymous_scopes),
+                ),
+            )
+        ),
     )
     app.add_routes(route_table())
     app.on_response_prepare.append(set_headers)

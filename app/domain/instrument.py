@@ -3,6 +3,7 @@
 The field names are the contract's. An instrument here is one listing: a symbol at a venue.
 """
 
+import re
 from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
@@ -52,6 +53,8 @@ SIZE_FLOORS_USD: Final = (
 MAX_SYMBOL_LENGTH: Final = 32
 MAX_NAME_LENGTH: Final = 300
 ID_PREFIX: Final = "ins_"
+PUBLIC_ID_PATTERN: Final = f"^{ID_PREFIX}[1-9][0-9]{{0,17}}$"
+_PUBLIC_ID: Final = re.compile(PUBLIC_ID_PATTERN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +106,4 @@ def public_id(number: int) -> str:
 
 def parse_public_id(text: str) -> int | None:
     """The number behind a public id; None where no instrument can have that id."""
-    digits = text.removeprefix(ID_PREFIX)
-    if digits == text or not digits.isascii() or not digits.isdigit() or len(digits) > 18 or digits[0] == "0":
-        return None
-    return int(digits)
+    return int(text.removeprefix(ID_PREFIX)) if _PUBLIC_ID.fullmatch(text) else None

@@ -26,8 +26,19 @@ class Result(StrEnum):
     REJECTED = "rejected"
 
 
-class _Document(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+class MemberEditDocument(BaseModel):
+    """Instruments to add and to remove; at least one."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        json_schema_extra={
+            "anyOf": [
+                {"required": [name], "properties": {name: {"minItems": 1}}} for name in ("add", "remove")
+            ],
+            "examples": [{"add": ["ins_272"], "remove": ["ins_273"], "atomic": False}],
+        },
+    )
 
     add: Annotated[list[Annotated[str, Field(strict=True)]], Field(max_length=MAX_ITEMS)] = []
     remove: Annotated[list[Annotated[str, Field(strict=True)]], Field(max_length=MAX_ITEMS)] = []
@@ -74,7 +85,7 @@ class Edited:
 def parse_member_edit(document: object) -> MemberEdit:
     """The edit that a JSON value describes. Raises InvalidInput naming every field of the wrong shape."""
     try:
-        given = _Document.model_validate(document)
+        given = MemberEditDocument.model_validate(document)
     except ValidationError as error:
         raise InvalidInput(*map(field_error, error.errors())) from error
     if not given.add and not given.remove:

@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated, Any, Final, TypeAlias
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema
 
 from app.domain.errors import FieldError, InvalidInput
-from app.domain.instrument import parse_public_id, public_id
+from app.domain.instrument import PUBLIC_ID_PATTERN, parse_public_id, public_id
 from app.domain.query import Search, parse_saved_search
+from app.domain.query_schema import saved_search
 
 MAX_DESCRIPTION_LENGTH: Final = 1000
 
@@ -55,7 +56,7 @@ class _Part(BaseModel):
 
 
 class Delivery(_Part):
-    """How a profile's messages are sent. Absent options are None and not shown."""
+    """How a profile's messages are sent. Absent options are not shown."""
 
     mode: DeliveryMode = DeliveryMode.STREAMING
     interval_ms: Annotated[int, Field(strict=True, ge=10, le=86_400_000)] | None = None
@@ -69,16 +70,44 @@ _Texts: TypeAlias = Annotated[
 """One value of a filter, or several."""
 
 
-class _Selection(_Part):
-    instruments: list[Annotated[str, Field(strict=True)]] | None = None
-    query: dict[str, _Texts] | None = None
+_MemberId: TypeAlias = Annotated[str, Field(strict=True, json_schema_extra={"pattern": PUBLIC_ID_PATTERN})]
+_SavedSearch: TypeAlias = Annotated[dict[str, _Texts], WithJsonSchema(saved_search())]
 
 
-class _Document(_Part):
+class Selection(_Part):
+    """Either `instruments`, by their ids, or `query`, whose hits may change with time."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "oneOf": [
+                {"required": ["instruments"], "properties": {"instruments": {"type": "array"}}},
+                {"required": ["query"], "properties": {"query": {"type": "object"}}},
+            ]
+        }
+    )
+    instruments: list[_MemberId] | None = None
+    query: _SavedSearch | None = None
+
+
+class ProfileDocument(_Part):
+    """What a subscription profile says: which instruments and channels, how delivered."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "name": "European ETFs",
+                    "channels": ["trades", "bars"],
+                    "selection": {"query": {"asset_class": ["etf"], "currency": ["EUR"]}},
+                    "delivery": {"mode": "conflated", "interval_ms": 250, "bar_interval": "1m"},
+                }
+            ]
+        }
+    )
     name: Annotated[str, Field(strict=True)]
     description: Annotated[str, Field(strict=True, max_length=MAX_DESCRIPTION_LENGTH)] = ""
-    channels: list[Channel]
-    selection: _Selection
+    channels: Annotated[list[Channel], Field(json_schema_extra={"minItems": 1, "uniqueItems": True})]
+    selection: Selection
     delivery: Delivery = Delivery()
     status: ProfileStatus = ProfileStatus.ACTIVE
 
@@ -111,7 +140,7 @@ class Profile:
 def parse_profile(document: object, limits: ProfileLimits) -> Profile:
     """The profile that a JSON value describes. Raises InvalidInput naming every bad field."""
     try:
-        given = _Document.model_validate(document)
+        given = ProfileDocument.model_validate(document)
     except ValidationError as error:
         raise InvalidInput(*map(field_error, error.errors())) from error
     errors: list[FieldError] = []
@@ -213,7 +242,7 @@ def _delivery_errors(delivery: Delivery, channels: Sequence[Channel]) -> Iterabl
 
 
 def _parse_selection(
-    selection: _Selection, limits: ProfileLimits, errors: list[FieldError]
+    selection: Selection, limits: ProfileLimits, errors: list[FieldError]
 ) -> tuple[tuple[int, ...] | None, Search | None]:
     if selection.instruments is not None and selection.query is not None:
         errors.append(

@@ -2,9 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from app.domain.profile import ProfileStatus
 from app.domain.query import DEFAULT_LIMIT, Given
+from app.domain.query_schema import CURSOR, Schema, limit, query_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,9 +19,23 @@ class ProfilePage:
     cursor: str | None
 
 
+FIELDS: Final = ("status", "owner", "limit", "cursor")
+
+
+def profile_page_schema(max_limit: int) -> Schema:
+    """What `parse_profile_page` reads, as JSON Schema."""
+    fields: dict[str, Schema] = {
+        "status": {"type": "string", "enum": list(ProfileStatus), "description": "absent: any"},
+        "owner": {"type": "string", "description": "whose; has an effect for profiles:admin only"},
+        "limit": limit(DEFAULT_LIMIT, max_limit),
+        "cursor": CURSOR,
+    }
+    return query_of(FIELDS, fields)
+
+
 def parse_profile_page(pairs: Sequence[tuple[str, str]], *, max_limit: int) -> ProfilePage:
     """The page that `pairs` ask for (`status`, `owner`, `limit`, `cursor`). Raises InvalidInput."""
-    given = Given(pairs, known=("status", "owner", "limit", "cursor"))
+    given = Given(pairs, known=FIELDS)
     status = given.choice("status", tuple(ProfileStatus), "")
     owner = given.single("owner")
     if owner is not None and not owner.isprintable():

@@ -21,14 +21,22 @@ MAX_QUERY_WORDS: Final = 30
 MAX_FILTER_VALUES: Final = 50
 MAX_FILTER_VALUE_LENGTH: Final = 100
 MAX_OFFSET: Final = 10_000
+MAX_BEFORE: Final = 2**31 - 1
 DEFAULT_LIMIT: Final = 20
 DEFAULT_SUGGESTIONS: Final = 10
 
 FILTERS: Final = ("asset_class", "mic", "currency", "country", "sector", "status")
 """Fields that a search may filter on, each repeatable: any value within one, all across."""
 
-_CODE_LENGTHS: Final[Mapping[str, int]] = MappingProxyType({"mic": 4, "currency": 3, "country": 2})
-_CHOICES: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
+SEARCH_FIELDS: Final = ("q", *FILTERS, "sort", "limit", "offset", "cursor")
+SUGGEST_FIELDS: Final = ("q", "limit")
+SAVED_SEARCH_FIELDS: Final = ("q", *FILTERS)
+PAGE_FIELDS: Final = ("limit", "before")
+CURSOR_PAGE_FIELDS: Final = ("limit", "cursor")
+"""What each parser below knows; `app.domain.query_schema` says what each may be."""
+
+CODE_LENGTHS: Final[Mapping[str, int]] = MappingProxyType({"mic": 4, "currency": 3, "country": 2})
+CHOICES: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
     {"asset_class": tuple(AssetClass), "status": tuple(Status)}
 )
 
@@ -54,7 +62,7 @@ class Search:
 
 def parse_search(pairs: Sequence[tuple[str, str]], *, max_limit: int) -> Search:
     """The search that decoded query-string `pairs` describe. Raises InvalidInput naming every bad field."""
-    given = Given(pairs, known=("q", *FILTERS, "sort", "limit", "offset", "cursor"))
+    given = Given(pairs, known=SEARCH_FIELDS)
     text = given.text("q", "")
     filters = given.filters()
     sort = given.choice("sort", tuple(Sort), Sort.RELEVANCE)
@@ -69,7 +77,7 @@ def parse_search(pairs: Sequence[tuple[str, str]], *, max_limit: int) -> Search:
 
 def parse_suggest(pairs: Sequence[tuple[str, str]], *, max_limit: int) -> Search:
     """The as-you-type search that `pairs` describe (`q`, `limit`). Raises InvalidInput."""
-    given = Given(pairs, known=("q", "limit"))
+    given = Given(pairs, known=SUGGEST_FIELDS)
     text = given.text("q", None)
     limit = given.number("limit", min(DEFAULT_SUGGESTIONS, max_limit), 1, max_limit)
     given.raise_if_refused()
@@ -86,7 +94,7 @@ def parse_saved_search(document: Mapping[str, str | Sequence[str]], field: str) 
         for name, values in document.items()
         for value in ([values] if isinstance(values, str) else values)
     ]
-    given = Given(pairs, known=("q", *FILTERS), within=f"{field}.")
+    given = Given(pairs, known=SAVED_SEARCH_FIELDS, within=f"{field}.")
     text = given.text("q", "")
     filters = given.filters()
     given.raise_if_refused()
@@ -97,16 +105,16 @@ def parse_saved_search(document: Mapping[str, str | Sequence[str]], field: str) 
 
 def parse_page(pairs: Sequence[tuple[str, str]], *, max_limit: int) -> tuple[int, int | None]:
     """`limit` and `before` of a newest-first list. Raises InvalidInput."""
-    given = Given(pairs, known=("limit", "before"))
+    given = Given(pairs, known=PAGE_FIELDS)
     limit = given.number("limit", min(DEFAULT_LIMIT, max_limit), 1, max_limit)
-    before = given.number("before", 0, 1, 2**31 - 1) if given.single("before") is not None else None
+    before = given.number("before", 0, 1, MAX_BEFORE) if given.single("before") is not None else None
     given.raise_if_refused()
     return limit, before
 
 
 def parse_cursor_page(pairs: Sequence[tuple[str, str]], *, max_limit: int) -> tuple[int, str | None]:
     """`limit` and `cursor` of a list. Raises InvalidInput."""
-    given = Given(pairs, known=("limit", "cursor"))
+    given = Given(pairs, known=CURSOR_PAGE_FIELDS)
     limit = given.number("limit", min(DEFAULT_LIMIT, max_limit), 1, max_limit)
     given.raise_if_refused()
     return limit, given.single("cursor")
@@ -194,11 +202,11 @@ class Given:
         return tuple(sorted({self._filter_value(name, value.strip()) for value in values}))
 
     def _filter_value(self, name: str, value: str) -> str:
-        if choices := _CHOICES.get(name):
+        if choices := CHOICES.get(name):
             if value.lower() not in choices:
                 self.refuse(name, f"must be one of {', '.join(choices)}")
             return value.lower()
-        if length := _CODE_LENGTHS.get(name):
+        if length := CODE_LENGTHS.get(name):
             code = value.upper()
             if not (len(code) == length and code.isascii() and code.isalnum()):
                 self.refuse(name, f"must be a code of {length} letters or digits")

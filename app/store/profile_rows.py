@@ -1,5 +1,6 @@
 """A profile's row to its content, its JSON and back: the one projection of profiles."""
 
+import re
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -20,6 +21,8 @@ from app.domain.profile import (
 from app.domain.query import Search, parse_saved_search
 
 ID_PREFIX: Final = "prf_"
+PUBLIC_ID_PATTERN: Final = f"^{ID_PREFIX}[0-9a-f]{{32}}$"
+_PUBLIC_ID: Final = re.compile(PUBLIC_ID_PATTERN)
 _JSON: Final = orjson.OPT_UTC_Z
 
 
@@ -89,10 +92,7 @@ def public_profile_id(profile_id: UUID) -> str:
 
 def parse_profile_id(text: str) -> UUID | None:
     """The id behind a public one; None where no profile can have it."""
-    digits = text.removeprefix(ID_PREFIX)
-    if digits == text or len(digits) != 32 or not set(digits) <= set("0123456789abcdef"):
-        return None
-    return UUID(hex=digits)
+    return UUID(hex=text.removeprefix(ID_PREFIX)) if _PUBLIC_ID.fullmatch(text) else None
 
 
 def column_values(content: Profile) -> tuple[object, ...]:

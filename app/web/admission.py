@@ -14,9 +14,9 @@ from app import metrics
 from app.auth.credentials import read_credential
 from app.domain.access import Principal
 from app.domain.errors import NotAllowed, NotAuthenticated, RateLimited
+from app.web.headers import API_KEY_HEADER
 from app.web.services import PRINCIPAL, QUOTA, SERVICES, Services
 
-API_KEY_HEADER: Final = "X-API-Key"
 _NETWORK_BYTES: Final = 8
 
 

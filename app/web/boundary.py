@@ -14,10 +14,10 @@ from app import metrics
 from app.domain.errors import InvalidInput, RegistryError
 from app.web.admission import admit
 from app.web.endpoint import ENDPOINTS_BY_NAME
+from app.web.headers import REQUEST_ID_HEADER
 from app.web.problems import problem, problem_of
 from app.web.services import PRINCIPAL, QUOTA, REQUEST_ID, SERVICES
 
-REQUEST_ID_HEADER: Final = "X-Request-ID"
 UNMATCHED: Final = "unmatched"
 _ANY_MEDIA_TYPES: Final = ("application/json",)
 _ACCEPTABLE_REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -54,7 +54,7 @@ async def boundary(
 
 async def set_headers(request: web.Request, response: web.StreamResponse) -> None:
     """What every response carries; a signal, for a stream's headers are gone when its handler returns."""
-    response.headers[REQUEST_ID_HEADER] = request.get(REQUEST_ID) or request_id_of(None)
+    response.headers[REQUEST_ID_HEADER] = request[REQUEST_ID]
     if (quota := request.get(QUOTA)) is not None:
         response.headers["RateLimit-Limit"] = str(quota.limit)
         response.headers["RateLimit-Remaining"] = str(quota.remaining)

@@ -1,15 +1,38 @@
-"""What the project says of an endpoint: its route, who may use it, and which body it takes."""
+"""What the project says of an endpoint: its route, who may use it, what it takes and what it answers.
 
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+The router, the boundary and the description at /openapi.json all read this.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import Final
 
 from aiohttp import web
+from pydantic import BaseModel
+
+from app.domain.errors import RegistryError
+from app.domain.query_schema import Schema
+from app.web.headers import Header
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What an endpoint answers when nothing is wrong. `model` None: no JSON that we define."""
+
+    model: type[BaseModel] | None
+    status: HTTPStatus = HTTPStatus.OK
+    headers: tuple[Header, ...] = ()
+    media_type: str | None = "application/json"
+    """None: no body."""
 
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """One method at one path. `scope` None: open to everybody."""
+    """One method at one path. `scope` None: open to everybody.
+
+    What follows from these facts is not said again: `app.web.openapi.errors_of` has the rules.
+    """
 
     name: str
     method: str
@@ -18,6 +41,18 @@ class Endpoint:
     scope: str | None
     media_types: tuple[str, ...] = ()
     """What its body may be; none: it takes no body."""
+    summary: str = field(kw_only=True)
+    answers: tuple[Answer, ...] = field(kw_only=True)
+    body: type[BaseModel] | None = field(default=None, kw_only=True)
+    """What its body holds; of a merge patch, what it is applied to."""
+    identifiers: Mapping[str, Schema] = field(default_factory=dict, kw_only=True)
+    """Each variable part of the path."""
+    query: Callable[[int], Schema] | None = field(default=None, kw_only=True)
+    """What its query string may hold, given MAX_RESULTS_PER_PAGE."""
+    headers: tuple[Header, ...] = field(default=(), kw_only=True)
+    """Request headers that it heeds."""
+    errors: tuple[type[RegistryError], ...] = field(default=(), kw_only=True)
+    """What may go wrong besides what follows from the above."""
 
 
 ENDPOINTS_BY_NAME: Final = web.AppKey("endpoints_by_name", dict[str, Endpoint])

@@ -13,14 +13,12 @@ from app.domain.query import parse_page, parse_search, parse_suggest
 from app.search.expression import search_plan, suggest_plan
 from app.store.instruments import StoredInstrument, read_history, read_instrument
 from app.store.search_index import Page
+from app.web.headers import INDEX_AGE, INDEX_GENERATION, SEARCH_SOURCE, SERVER_TIMING
 from app.web.pages import newest_first
 from app.web.preconditions import entity_tag, is_known
 from app.web.query_string import query_pairs
 from app.web.services import SERVICES, Services
 
-SOURCE_HEADER: Final = "X-Search-Source"
-GENERATION_HEADER: Final = "X-Index-Generation"
-AGE_HEADER: Final = "X-Index-Age"
 _JSON: Final = "application/json"
 
 
@@ -71,7 +69,7 @@ async def one(request: web.Request) -> web.Response:
     services = request.app[SERVICES]
     number = _number(request)
     instrument, source = await _read(services, number, fresh=_wants_fresh(request))
-    headers = {hdrs.ETAG: entity_tag(instrument.version), SOURCE_HEADER: source}
+    headers = {hdrs.ETAG: entity_tag(instrument.version), SEARCH_SOURCE.name: source}
     if is_known(request, instrument.version):
         return web.Response(status=304, headers=headers)
     return web.Response(body=instrument.json, content_type=_JSON, headers=headers)
@@ -124,9 +122,9 @@ def partial_fields(reason: str | None) -> bytes:
 
 def _found(page: Page, body: bytes, started: float) -> web.Response:
     headers = {
-        SOURCE_HEADER: "redis",
-        GENERATION_HEADER: str(page.generation),
-        AGE_HEADER: f"{page.age_s:.1f}",
-        "Server-Timing": f"redis;dur={(time.perf_counter() - started) * 1000:.2f}",
+        SEARCH_SOURCE.name: "redis",
+        INDEX_GENERATION.name: str(page.generation),
+        INDEX_AGE.name: f"{page.age_s:.1f}",
+        SERVER_TIMING.name: f"redis;dur={(time.perf_counter() - started) * 1000:.2f}",
     }
     return web.Response(body=body, content_type=_JSON, headers=headers)

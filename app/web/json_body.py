@@ -19,6 +19,10 @@ async def read_json(request: web.Request) -> tuple[Any, bytes]:
             raw = await request.read()
     except TimeoutError as error:
         raise web.HTTPRequestTimeout(text=f"the body did not come within {READ_TIMEOUT_S:.0f} s") from error
+    except (web.RequestPayloadError, ConnectionError) as error:
+        raise InvalidInput.of(
+            "body", "did not arrive whole, or is not encoded as its Content-Encoding says"
+        ) from error
     try:
         value = orjson.loads(raw)
     except orjson.JSONDecodeError as error:

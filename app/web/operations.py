@@ -1,16 +1,18 @@
-"""Handlers for whoever runs the service: health, metrics, and what answers at `/`."""
+"""Handlers for whoever runs the service: health, metrics, the description, and what answers at `/`."""
 
+from hashlib import blake2b
 from http import HTTPStatus
 from importlib.metadata import version
 from typing import Any, Final
 
 import orjson
-from aiohttp import web
+from aiohttp import hdrs, web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from app import metrics
 from app.domain.errors import PostgresUnavailable, RedisUnavailable
 from app.store.index_state import IndexState
+from app.web.preconditions import entity_tag, is_known
 from app.web.services import SERVICES, Services
 
 STALE_AFTER_INTERVALS: Final = 3
@@ -26,6 +28,7 @@ async def root(_: web.Request) -> web.Response:
             "suggest": "/v1/instruments/suggest?q=app",
             "health": "/health/ready",
             "metrics": "/metrics",
+            "openapi": "/openapi.json",
         }
     )
 
@@ -64,6 +67,15 @@ async def prometheus(request: web.Request) -> web.Response:
     if services.index.known_state is not None:
         metrics.INDEX_AGE_SECONDS.set(services.index.known_state.current_age_s)
     return web.Response(body=generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+
+async def openapi(request: web.Request) -> web.Response:
+    description = request.app[SERVICES].description
+    digest = blake2b(description, digest_size=8).hexdigest()
+    headers = {hdrs.ETAG: entity_tag(digest), hdrs.CACHE_CONTROL: "no-cache"}
+    if is_known(request, digest):
+        return web.Response(status=HTTPStatus.NOT_MODIFIED, headers=headers)
+    return web.Response(body=description, content_type="application/json", headers=headers)
 
 
 async def _postgres_word(services: Services) -> str:

@@ -7,11 +7,11 @@ from aiohttp import hdrs, web
 from app.domain.errors import PreconditionRequired
 
 
-def entity_tag(version: int) -> str:
+def entity_tag(version: int | str) -> str:
     return f'"{version}"'
 
 
-def is_known(request: web.Request, version: int) -> bool:
+def is_known(request: web.Request, version: int | str) -> bool:
     """Whether If-None-Match names this version (section 13.1.2)."""
     given = request.headers.getall(hdrs.IF_NONE_MATCH, ())
     return _names([tags.replace("W/", "") for tags in given], version)
@@ -35,6 +35,6 @@ def optional_match(request: web.Request) -> Callable[[int], bool]:
     return required_match(request) if hdrs.IF_MATCH in request.headers else lambda _: True
 
 
-def _names(header_lines: Iterable[str], version: int) -> bool:
+def _names(header_lines: Iterable[str], version: int | str) -> bool:
     known = {tag.strip() for line in header_lines for tag in line.split(",")}
     return "*" in known or entity_tag(version) in known

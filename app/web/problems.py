@@ -30,9 +30,14 @@ STATUSES: Final[Mapping[type[RegistryError], HTTPStatus]] = {
 }
 
 
+def status_of(kind: type[RegistryError]) -> HTTPStatus:
+    """The status of a kind of error: its own, or that of the nearest kind above it."""
+    return next(STATUSES[above] for above in kind.__mro__ if above in STATUSES)
+
+
 def problem_of(error: RegistryError, request_id: str) -> web.Response:
     """The response for an error of the project's tree."""
-    status = next(STATUSES[kind] for kind in type(error).__mro__ if kind in STATUSES)
+    status = status_of(type(error))
     headers: dict[str, str] = {}
     if isinstance(error, NotAuthenticated):  # RFC 6750, section 3
         headers[hdrs.WWW_AUTHENTICATE] = (

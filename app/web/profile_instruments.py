@@ -15,9 +15,10 @@ from app.search.expression import search_plan
 from app.store.instruments import read_members
 from app.store.profile_rows import ShownProfile, public_profile_id
 from app.web import instruments
+from app.web.headers import INDEX_AGE, INDEX_GENERATION, PROFILE_SOURCE, REPLAYED, SEARCH_SOURCE
 from app.web.json_body import read_json
 from app.web.preconditions import entity_tag, optional_match
-from app.web.profiles import REPLAYED_HEADER, SOURCE_HEADER, author_of, counted, once_of, profile_id_of
+from app.web.profiles import author_of, counted, once_of, profile_id_of
 from app.web.query_string import query_pairs
 from app.web.services import SERVICES, Services
 
@@ -40,7 +41,7 @@ async def edit(request: web.Request) -> web.Response:
     )
     headers: dict[str, str] = {hdrs.ETAG: entity_tag(answer.version)}
     if answer.replayed:
-        headers[REPLAYED_HEADER] = "true"
+        headers[REPLAYED.name] = "true"
     return web.Response(body=answer.body, content_type=_JSON, headers=headers)
 
 
@@ -60,7 +61,7 @@ async def resolve(request: web.Request) -> web.Response:
         response = await _search(services, selection, limit, cursor)
     else:
         response = await _list(services, profile.id, selection, limit, cursor)
-    response.headers[SOURCE_HEADER] = source.value
+    response.headers[PROFILE_SOURCE.name] = source.value
     response.headers[hdrs.ETAG] = entity_tag(profile.version)
     return response
 
@@ -76,8 +77,8 @@ async def _search(services: Services, search: Search, limit: int, cursor: str | 
     )
     next_cursor = encode_cursor(page.next, search) if page.next else None
     response = _page(page.hits, page.total, next_cursor, "redis", page.partial)
-    response.headers[instruments.GENERATION_HEADER] = str(page.generation)
-    response.headers[instruments.AGE_HEADER] = f"{page.age_s:.1f}"
+    response.headers[INDEX_GENERATION.name] = str(page.generation)
+    response.headers[INDEX_AGE.name] = f"{page.age_s:.1f}"
     return response
 
 
@@ -122,7 +123,7 @@ def _page(
         orjson.dumps(next_cursor),
         instruments.partial_fields(partial),
     )
-    return web.Response(body=body, content_type=_JSON, headers={instruments.SOURCE_HEADER: source})
+    return web.Response(body=body, content_type=_JSON, headers={SEARCH_SOURCE.name: source})
 
 
 def _decode_position(text: str) -> tuple[int, int]:

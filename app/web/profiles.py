@@ -22,6 +22,7 @@ from app.store.idempotency import Once
 from app.store.profile_rows import ShownProfile, parse_profile_id, public_profile_id
 from app.store.profile_writes import Author
 from app.store.profiles import Source
+from app.web.headers import IDEMPOTENCY_KEY, PROFILE_SOURCE, REPLAYED
 from app.web.json_body import read_json
 from app.web.pages import newest_first
 from app.web.preconditions import entity_tag, is_known, required_match
@@ -29,11 +30,8 @@ from app.web.query_string import query_pairs
 from app.web.services import PRINCIPAL, REQUEST_ID, SERVICES
 
 PATH: Final = "/v1/subscription-profiles"
-SOURCE_HEADER: Final = "X-Profile-Source"
-IDEMPOTENCY_HEADER: Final = "Idempotency-Key"
-REPLAYED_HEADER: Final = "Idempotent-Replayed"
 _JSON: Final = "application/json"
-_IDEMPOTENCY_KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
+_IDEMPOTENCY_KEY: Final = re.compile(IDEMPOTENCY_KEY.schema["pattern"])
 
 
 _Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -50,7 +48,7 @@ def counted(operation: str) -> Callable[[_Handler], _Handler]:
                 response = await handler(request)
                 if response.status == HTTPStatus.NOT_MODIFIED:
                     result = "not_modified"
-                elif REPLAYED_HEADER in response.headers:
+                elif REPLAYED.name in response.headers:
                     result = "replayed"
             except Exception as error:
                 result = type(error).__name__
@@ -75,7 +73,7 @@ async def create(request: web.Request) -> web.Response:
         hdrs.ETAG: entity_tag(answer.version),
     }
     if answer.replayed:
-        headers[REPLAYED_HEADER] = "true"
+        headers[REPLAYED.name] = "true"
     return web.Response(status=201, body=answer.body, content_type=_JSON, headers=headers)
 
 
@@ -95,13 +93,13 @@ async def page(request: web.Request) -> web.Response:
     next_cursor = encode_token(shown[-1].id.bytes) if len(found) > len(shown) else None
     profiles = b",".join(summary.json for summary in shown)
     body = b'{"profiles":[%b],"next_cursor":%b}' % (profiles, orjson.dumps(next_cursor))
-    return web.Response(body=body, content_type=_JSON, headers={SOURCE_HEADER: Source.POSTGRES.value})
+    return web.Response(body=body, content_type=_JSON, headers={PROFILE_SOURCE.name: Source.POSTGRES.value})
 
 
 @counted("read")
 async def one(request: web.Request) -> web.Response:
     profile, source = await request.app[SERVICES].profiles.read(author_of(request), profile_id_of(request))
-    headers = {hdrs.ETAG: entity_tag(profile.version), SOURCE_HEADER: source.value}
+    headers = {hdrs.ETAG: entity_tag(profile.version), PROFILE_SOURCE.name: source.value}
     if is_known(request, profile.version):
         return web.Response(status=304, headers=headers)
     return web.Response(body=profile.json, content_type=_JSON, headers=headers)
@@ -166,17 +164,17 @@ def profile_id_of(request: web.Request) -> UUID:
 
 
 def once_of(request: web.Request, raw: bytes) -> Once | None:
-    key = request.headers.get(IDEMPOTENCY_HEADER)
+    key = request.headers.get(IDEMPOTENCY_KEY.name)
     if key is None:
         return None
     if not _IDEMPOTENCY_KEY.fullmatch(key):
-        raise InvalidInput.of(IDEMPOTENCY_HEADER, "must be 1 to 255 visible ASCII characters")
+        raise InvalidInput.of(IDEMPOTENCY_KEY.name, "must be 1 to 255 visible ASCII characters")
     digest = hashlib.sha256(raw).digest()
     return Once(request[PRINCIPAL].name, request.method, request.path, key, digest)
 
 
 def _shown(profile: ShownProfile) -> web.Response:
-    headers = {hdrs.ETAG: entity_tag(profile.version), SOURCE_HEADER: Source.POSTGRES.value}
+    headers = {hdrs.ETAG: entity_tag(profile.version), PROFILE_SOURCE.name: Source.POSTGRES.value}
     return web.Response(body=profile.json, content_type=_JSON, headers=headers)
 
 

@@ -7,7 +7,8 @@ from aiohttp import web
 from aiohttp.http_exceptions import BadHttpMessage, LineTooLong
 from aiohttp.web_protocol import RequestHandler
 
-from app.web.boundary import REQUEST_ID_HEADER, request_id_of
+from app.web.boundary import request_id_of
+from app.web.headers import REQUEST_ID_HEADER
 from app.web.problems import problem
 
 MAX_LINE_BYTES: Final = 65_536

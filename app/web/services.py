@@ -24,6 +24,8 @@ class Services:
     anonymous: Principal
     profiles: Profiles
     max_request_bytes: int
+    description: bytes
+    """The OpenAPI document."""
 
 
 SERVICES: Final = web.AppKey("services", Services)

@@ -1,21 +1,24 @@
 """Profiles over HTTP: statuses, headers, preconditions, retries, and a clear problem for each bad input."""
 
+import asyncio
 import hashlib
 import json
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from prometheus_client import REGISTRY
 
 from app.auth.api_keys import key_hash
 from app.domain.access import PROFILES_ADMIN, PROFILES_READ, PROFILES_WRITE
 from app.store.api_keys import add_key
 from app.store.postgres import Connection
-from tests.integration.conftest import Client, running_api
+from tests.integration.conftest import Client, eventually, running_api
 
 PATH = "/v1/subscription-profiles"
 BOTH = (PROFILES_READ, PROFILES_WRITE)
 ALICE, BOB, OPS, READER = ({"X-API-Key": name} for name in ("alice", "bob", "ops", "reader"))
+JSON = {"Content-Type": "application/json"}
 GOOD: dict[str, Any] = {"name": "P", "channels": ["trades"], "selection": {"instruments": ["ins_1", "ins_2"]}}
 
 
@@ -152,6 +155,8 @@ async def test_lists_are_paged(api: Client) -> None:
         ({"json": {**GOOD, "name": nested(32)}}, 400, "body"),
         ({"json": {**GOOD, "name": nested(31)}}, 400, "name"),
         ({"data": b'{"name":"\xff"}', "headers": {"Content-Type": "application/json"}}, 400, "body"),
+        ({"data": b"no", "headers": {**JSON, "Content-Encoding": "gzip"}}, 400, "body"),
+        ({"data": b"no", "headers": {**JSON, "Content-Encoding": "br"}}, 400, "body"),
         ({"data": b"", "headers": {"Content-Type": "application/json"}}, 400, "body"),
         ({"data": b"x" * 100_000, "headers": {"Content-Type": "application/json"}}, 413, None),
         ({"data": b"{}", "headers": {"Content-Type": "text/plain"}}, 415, None),
@@ -165,6 +170,28 @@ async def test_bad_input_is_a_clear_problem(
     assert (answered, headers["Content-Type"]) == (status, "application/problem+json")
     assert [error["field"] for error in problem.get("errors", [])] == ([field] if field else [])
     assert len((await call(api, "GET", PATH))[2]["profiles"]) == 1
+
+
+async def test_a_caller_who_leaves_is_no_defect_of_ours(api: Client) -> None:
+    def refused(status: int) -> float:
+        labels = {"method": "POST", "route": PATH, "status": str(status)}
+        return REGISTRY.get_sample_value("registry_http_request_seconds_count", labels) or 0
+
+    refused_before, failed_before = refused(400), refused(500)
+    base = api._base_url
+    assert base is not None and base.host and base.port
+    reader, writer = await asyncio.open_connection(base.host, base.port)
+    head = f"POST {PATH} HTTP/1.1\r\nHost: x\r\nX-API-Key: alice\r\nContent-Type: application/json\r\n"
+    writer.write(f"{head}Expect: 100-continue\r\nContent-Length: 50\r\n\r\n{{".encode())
+    async with asyncio.timeout(5):
+        assert b"100 Continue" in await reader.readline()
+    writer.close()
+
+    async def is_refused() -> bool:
+        return refused(400) > refused_before
+
+    await eventually(is_refused)
+    assert refused(500) == failed_before
 
 
 @pytest.mark.parametrize(

@@ -46,6 +46,24 @@ async def test_malformed_requests_are_problems(api: Client, case: str) -> None:
     assert fields[b"X-Request-ID"].decode() == body["instance"]
 
 
+@pytest.mark.parametrize(
+    ("expectation", "first_line"),
+    [("100-continue", b"HTTP/1.1 100 Continue\r\n"), ("a miracle", b"HTTP/1.1 200 OK\r\n")],
+)
+async def test_expectations_are_met_or_ignored(api: Client, expectation: str, first_line: bytes) -> None:
+    base = api._base_url
+    assert base is not None and base.host and base.port
+    reader, writer = await asyncio.open_connection(base.host, base.port)
+    try:
+        writer.write(f"GET /health/live HTTP/1.1\r\nHost: x\r\nExpect: {expectation}\r\n\r\n".encode())
+        async with asyncio.timeout(5):
+            assert await reader.readline() == first_line
+            assert b"X-Request-ID: " in await reader.readuntil(b'{"status":"up"}')
+    finally:
+        writer.close()
+        await writer.wait_closed()
+
+
 async def start_serve(database_url: str, redis_url: str, port: int) -> asyncio.subprocess.Process:
     environment = {
         **os.environ,

@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+from http import HTTPStatus
 from pathlib import Path
 from typing import get_args
 
@@ -27,6 +28,7 @@ from app.main import make_app
 from app.parameters.definitions import Parameters
 from app.settings import Settings
 from app.web.endpoint import ENDPOINTS_BY_NAME
+from app.web.openapi import MEANINGS, PROBLEM_HEADERS
 from app.web.problems import CONTENT_TYPE, problem_of
 from app.web.routes import ENDPOINTS
 
@@ -50,6 +52,11 @@ def test_every_error_has_a_status(kind: type[RegistryError]) -> None:
     assert 400 <= response.status < 600 and response.status != 500
     assert response.content_type == CONTENT_TYPE
     assert (response.status in (429, 503) or kind is InFlight) == ("Retry-After" in response.headers)
+    described = PROBLEM_HEADERS.get(HTTPStatus(response.status), ())
+    names = {name.lower() for name in response.headers} - {"content-type", "content-length"}
+    assert {header.name.lower() for header in described if header.always} <= names
+    assert names <= {header.name.lower() for header in described}
+    assert HTTPStatus(response.status) in MEANINGS
 
 
 def test_the_error_tree_is_drawn_in_full() -> None:
@@ -59,7 +66,7 @@ def test_the_error_tree_is_drawn_in_full() -> None:
 
 def test_every_route_declares_a_known_scope_or_is_meant_to_be_open() -> None:
     open_routes = {endpoint.name for endpoint in ENDPOINTS if endpoint.scope is None}
-    assert open_routes == {"live", "ready", "metrics", "root"}
+    assert open_routes == {"live", "ready", "metrics", "openapi", "root"}
     assert all(endpoint.scope in SCOPES for endpoint in ENDPOINTS if endpoint.scope)
     assert len({endpoint.name for endpoint in ENDPOINTS}) == len(ENDPOINTS)
 

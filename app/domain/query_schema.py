@@ -1,0 +1,115 @@
+"""What the fields of a query may be, as JSON Schema for the API's description, by the constants that the
+parsers of `app.domain.query` go by. A parser may allow more (any case of a code, spaces around it)."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, TypeAlias
+
+from app.domain import query
+from app.domain.instrument import Status
+from app.domain.query import FILTERS, Sort
+
+Schema: TypeAlias = Mapping[str, Any]
+CURSOR: Final[Schema] = {"type": "string", "description": "`next_cursor` of the page before"}
+
+_TEXT: Final[Schema] = {
+    "type": "string",
+    "maxLength": query.MAX_QUERY_LENGTH,
+    "pattern": r"^[^\u0000-\u001f\u007f-\u009f]*$",
+    "description": f"a name, a symbol or an identifier, of at most {query.MAX_QUERY_WORDS} words",
+}
+_OFFSET: Final[Schema] = {
+    "type": "integer",
+    "minimum": 0,
+    "maximum": query.MAX_OFFSET,
+    "default": 0,
+    "description": "how many hits to leave out; not together with cursor",
+}
+_BEFORE: Final[Schema] = {
+    "type": "integer",
+    "minimum": 1,
+    "maximum": query.MAX_BEFORE,
+    "description": "`next_before` of the page before",
+}
+
+_CODES: Final[Mapping[str, tuple[str, str]]] = {
+    "mic": ("ISO 10383", "XNAS"),
+    "currency": ("ISO 4217, or a unit of the trade such as GBX", "USD"),
+    "country": ("of the issuer, ISO 3166-1 alpha-2", "US"),
+}
+
+
+def search(max_limit: int) -> Schema:
+    fields: dict[str, Schema] = {
+        "q": {**_TEXT, "default": ""},
+        **{name: _repeated(name) for name in FILTERS},
+        "sort": {"type": "string", "enum": list(Sort), "default": Sort.RELEVANCE},
+        "limit": limit(query.DEFAULT_LIMIT, max_limit),
+        "offset": _OFFSET,
+        "cursor": CURSOR,
+    }
+    return query_of(query.SEARCH_FIELDS, fields)
+
+
+def suggest(max_limit: int) -> Schema:
+    fields = {"q": _TEXT, "limit": limit(query.DEFAULT_SUGGESTIONS, max_limit)}
+    return query_of(query.SUGGEST_FIELDS, fields, required=("q",))
+
+
+def newest_first(max_limit: int) -> Schema:
+    fields = {"limit": limit(query.DEFAULT_LIMIT, max_limit), "before": _BEFORE}
+    return query_of(query.PAGE_FIELDS, fields)
+
+
+def by_cursor(max_limit: int) -> Schema:
+    fields = {"limit": limit(query.DEFAULT_LIMIT, max_limit), "cursor": CURSOR}
+    return query_of(query.CURSOR_PAGE_FIELDS, fields)
+
+
+def query_of(
+    names: Sequence[str], fields: Mapping[str, Schema], *, required: Sequence[str] = ()
+) -> dict[str, Any]:
+    """A query string that holds these names and no other; a list is a field that may be repeated."""
+    return {
+        "type": "object",
+        "properties": {name: fields[name] for name in names},
+        "required": list(required),
+        "additionalProperties": False,
+    }
+
+
+def limit(default: int, max_limit: int) -> Schema:
+    return {"type": "integer", "minimum": 1, "maximum": max_limit, "default": min(default, max_limit)}
+
+
+def saved_search() -> dict[str, Any]:
+    """The JSON object that `parse_saved_search` reads: a filter is one value, or a list of them."""
+    fields = {"q": _TEXT, **{name: {"anyOf": [_filter(name), _repeated(name)]} for name in FILTERS}}
+    return {**query_of(query.SAVED_SEARCH_FIELDS, fields), "minProperties": 1}
+
+
+def _repeated(name: str) -> Schema:
+    return {
+        "type": "array",
+        "items": _filter(name),
+        "maxItems": query.MAX_FILTER_VALUES,
+        "description": "any of these" + (f"; absent: {Status.ACTIVE}" if name == "status" else ""),
+    }
+
+
+def _filter(name: str) -> Schema:
+    """One value of a filter."""
+    if choices := query.CHOICES.get(name):
+        return {"type": "string", "enum": list(choices)}
+    if length := query.CODE_LENGTHS.get(name):
+        return {
+            "type": "string",
+            "pattern": f"^[A-Za-z0-9]{{{length}}}$",
+            "description": _CODES[name][0],
+            "examples": [_CODES[name][1]],
+        }
+    return {
+        "type": "string",
+        "minLength": 1,
+        "maxLength": query.MAX_FILTER_VALUE_LENGTH,
+        "description": "printable, with a letter or a digit",
+    }

@@ -1,0 +1,247 @@
+"""The OpenAPI 3.1 description of the service, made once at start from the route table and its models.
+
+Nothing is listed here by endpoint: what an endpoint may answer follows from what `Endpoint` says of it.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any, Final
+
+from app.domain import errors
+from app.domain.profile import ProfileLimits
+from app.domain.query_schema import Schema
+from app.web import headers
+from app.web.answers import Problem
+from app.web.endpoint import Answer, Endpoint
+from app.web.headers import Header
+from app.web.problems import CONTENT_TYPE, status_of
+from app.web.schemas import SCHEMAS, body_name, schemas_of
+
+MEANINGS: Final[Mapping[HTTPStatus, str]] = {
+    HTTPStatus.BAD_REQUEST: "Something sent cannot be used; `errors` names each field and the way out",
+    HTTPStatus.UNAUTHORIZED: "No credential, or one that is not valid",
+    HTTPStatus.FORBIDDEN: "The credential does not have the scope",
+    HTTPStatus.NOT_FOUND: "There is no such thing, or it is another owner's",
+    HTTPStatus.REQUEST_TIMEOUT: "The body did not come in time",
+    HTTPStatus.CONFLICT: "The state of things does not allow it, or the same request is under way",
+    HTTPStatus.GONE: "The cursor's generation is gone; restart without it",
+    HTTPStatus.PRECONDITION_FAILED: "It was changed meanwhile; `ETag` names its version now",
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "The body is too large",
+    HTTPStatus.REQUEST_URI_TOO_LONG: "The URL is too long",
+    HTTPStatus.UNSUPPORTED_MEDIA_TYPE: "The body is of a type that is not accepted",
+    HTTPStatus.UNPROCESSABLE_ENTITY: "The Idempotency-Key was used for another body",
+    HTTPStatus.PRECONDITION_REQUIRED: "A write needs If-Match with the ETag that was read",
+    HTTPStatus.TOO_MANY_REQUESTS: "The requests of this minute are used up",
+    HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE: "A header is too long",
+    HTTPStatus.SERVICE_UNAVAILABLE: "A server behind this one does not answer; try again",
+    HTTPStatus.GATEWAY_TIMEOUT: "The search took too long; narrow it down",
+}
+
+PROBLEM_HEADERS: Final[Mapping[HTTPStatus, tuple[Header, ...]]] = {
+    HTTPStatus.UNAUTHORIZED: (headers.WWW_AUTHENTICATE,),
+    HTTPStatus.CONFLICT: (headers.RETRY_AFTER,),
+    HTTPStatus.PRECONDITION_FAILED: (headers.ETAG,),
+    HTTPStatus.TOO_MANY_REQUESTS: (headers.RETRY_AFTER,),
+    HTTPStatus.SERVICE_UNAVAILABLE: (headers.RETRY_AFTER,),
+}
+"""What problems of these statuses carry besides the headers of every answer."""
+
+_OF_ANY_REQUEST: Final = frozenset(
+    {
+        HTTPStatus.BAD_REQUEST,
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+        HTTPStatus.REQUEST_URI_TOO_LONG,
+        HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+        HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What a description says of one running service."""
+
+    version: str
+    max_limit: int
+    profile_limits: ProfileLimits
+    anonymous_scopes: AbstractSet[str]
+
+
+def describe(endpoints: Sequence[Endpoint], facts: Facts) -> dict[str, Any]:
+    """The OpenAPI document as a JSON value."""
+    paths: dict[str, dict[str, Any]] = {}
+    for endpoint in endpoints:
+        paths.setdefault(endpoint.path, {})[endpoint.method.lower()] = _operation(endpoint, facts)
+    statuses = sorted({status for endpoint in endpoints for status in errors_of(endpoint)})
+    answered = [header for endpoint in endpoints for answer in endpoint.answers for header in answer.headers]
+    of_problems = [header for status in statuses for header in _headers_of_problem(status)]
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Instrument Registry",
+            "version": facts.version,
+            "description": "Financial instruments and subscription profiles. Errors are problem details "
+            "(RFC 9457). Every answer of 500 is a defect, and therefore not described.",
+        },
+        "servers": [{"url": "/"}],
+        "paths": paths,
+        "components": {
+            "schemas": schemas_of(endpoints, facts.profile_limits),
+            "responses": {_problem_name(status): _problem(status) for status in statuses},
+            "parameters": {
+                header.component: {
+                    "name": header.name,
+                    "in": "header",
+                    "description": header.meaning,
+                    "required": header.always,
+                    "schema": header.schema,
+                }
+                for endpoint in endpoints
+                for header in (headers.PROPOSED_REQUEST_ID, *endpoint.headers)
+            },
+            "headers": {
+                header.component: {
+                    "description": header.meaning,
+                    "required": header.always,
+                    "schema": header.schema,
+                }
+                for header in (headers.REQUEST_ID, *headers.RATE_LIMITS, *answered, *of_problems)
+            },
+            "securitySchemes": {
+                "bearer": {"type": "http", "scheme": "bearer", "description": "An API key, or a JWT"},
+                "key": {
+                    "type": "apiKey",
+                    "in": "header",
+                    "name": headers.API_KEY_HEADER,
+                    "description": "An API key",
+                },
+            },
+        },
+    }
+
+
+def errors_of(endpoint: Endpoint) -> frozenset[HTTPStatus]:
+    """Every status of a problem that an endpoint may answer."""
+    kinds = set(endpoint.errors)
+    statuses = set(_OF_ANY_REQUEST)
+    if endpoint.scope is not None:
+        kinds |= {errors.NotAuthenticated, errors.NotAllowed, errors.RateLimited, errors.Unavailable}
+    if endpoint.identifiers:
+        kinds.add(errors.NotFound)
+    if headers.IF_MATCH in endpoint.headers:
+        kinds |= {errors.PreconditionRequired, errors.PreconditionFailed}
+    if headers.IDEMPOTENCY_KEY in endpoint.headers:
+        kinds |= {errors.InFlight, errors.KeyReused}
+    if endpoint.media_types:
+        statuses.add(HTTPStatus.REQUEST_TIMEOUT)
+    return frozenset(statuses | {status_of(kind) for kind in kinds})
+
+
+def _operation(endpoint: Endpoint, facts: Facts) -> dict[str, Any]:
+    operation: dict[str, Any] = {
+        "operationId": endpoint.name,
+        "summary": endpoint.summary,
+        "tags": [_tag(endpoint.path)],
+        "security": _security(endpoint.scope, facts.anonymous_scopes),
+        "parameters": [
+            *(
+                _parameter(name, "path", schema, required=True)
+                for name, schema in endpoint.identifiers.items()
+            ),
+            *_query_parameters(endpoint, facts),
+            *(
+                {"$ref": f"#/components/parameters/{header.component}"}
+                for header in (*endpoint.headers, headers.PROPOSED_REQUEST_ID)
+            ),
+        ],
+        "responses": _responses(endpoint),
+    }
+    if endpoint.body is not None:
+        schema = {"$ref": SCHEMAS + body_name(endpoint, endpoint.body)}
+        content = {media_type: {"schema": schema} for media_type in endpoint.media_types}
+        operation["requestBody"] = {"required": True, "content": content}
+    return operation
+
+
+def _responses(endpoint: Endpoint) -> dict[str, Any]:
+    limits = headers.RATE_LIMITS if endpoint.scope is not None else ()
+    responses: dict[str, Any] = {}
+    for answer in endpoint.answers:
+        responses[str(answer.status.value)] = {
+            "description": answer.status.phrase,
+            "headers": _headers((*answer.headers, *limits)),
+            **_content(answer),
+        }
+    if headers.IF_NONE_MATCH in endpoint.headers:
+        responses[str(HTTPStatus.NOT_MODIFIED.value)] = {
+            "description": "The version that If-None-Match names is current",
+            "headers": _headers((*endpoint.answers[0].headers, *limits)),
+        }
+    for status in sorted(errors_of(endpoint)):
+        responses[str(status.value)] = {"$ref": f"#/components/responses/{_problem_name(status)}"}
+    return responses
+
+
+def _content(answer: Answer) -> dict[str, Any]:
+    if answer.media_type is None:
+        return {}
+    if answer.model is not None:
+        schema: Schema = {"$ref": SCHEMAS + answer.model.__name__}
+    else:
+        schema = {"type": "object" if answer.media_type == "application/json" else "string"}
+    return {"content": {answer.media_type: {"schema": schema}}}
+
+
+def _problem(status: HTTPStatus) -> dict[str, Any]:
+    return {
+        "description": MEANINGS[status],
+        "headers": _headers(_headers_of_problem(status)),
+        "content": {CONTENT_TYPE: {"schema": {"$ref": SCHEMAS + Problem.__name__}}},
+    }
+
+
+def _headers_of_problem(status: HTTPStatus) -> tuple[Header, ...]:
+    """Limits are told once the request was counted; endpoints that are open to everybody count none."""
+    return (*PROBLEM_HEADERS.get(status, ()), *(header.optional() for header in headers.RATE_LIMITS))
+
+
+def _problem_name(status: HTTPStatus) -> str:
+    return status.phrase.replace(" ", "").replace("-", "")
+
+
+def _headers(shown: Iterable[Header]) -> dict[str, Any]:
+    return {
+        header.name: {"$ref": f"#/components/headers/{header.component}"}
+        for header in (headers.REQUEST_ID, *shown)
+    }
+
+
+def _query_parameters(endpoint: Endpoint, facts: Facts) -> list[dict[str, Any]]:
+    if endpoint.query is None:
+        return []
+    query = endpoint.query(facts.max_limit)
+    return [
+        _parameter(name, "query", schema, required=name in query["required"])
+        for name, schema in query["properties"].items()
+    ]
+
+
+def _parameter(name: str, where: str, schema: Schema, *, required: bool) -> dict[str, Any]:
+    meaning = {"description": schema["description"]} if "description" in schema else {}
+    return {"name": name, "in": where, "required": required, "schema": schema, **meaning}
+
+
+def _security(scope: str | None, anonymous_scopes: AbstractSet[str]) -> list[dict[str, list[str]]]:
+    """An empty requirement: callers without a credential are served as well."""
+    if scope is None:
+        return []
+    credentials: list[dict[str, list[str]]] = [{"bearer": [scope]}, {"key": [scope]}]
+    return [*credentials, {}] if scope in anonymous_scopes else credentials
+
+
+def _tag(path: str) -> str:
+    """The collection that a path is of."""
+    _, area, *rest = path.split("/")
+    return rest[0] if area == "v1" else "operations"

@@ -1,0 +1,136 @@
+"""The description is OpenAPI 3.1 and says of every route what the route table does."""
+
+import re
+from typing import Any
+
+import orjson
+import pytest
+from aiohttp import web
+from jsonschema import Draft202012Validator
+from openapi_spec_validator import OpenAPIV31SpecValidator
+
+from app.domain.access import INSTRUMENTS_READ
+from app.domain.profile import ProfileLimits
+from app.web.openapi import Facts, describe
+from app.web.routes import ENDPOINTS, route_table
+
+LIMITS = ProfileLimits(profiles_per_owner=5, members=6, name_length=7)
+EVERYWHERE = {400, 413, 414, 415, 431}
+SCOPED = EVERYWHERE | {401, 403, 429, 503}
+
+
+def description(anonymous_scopes: frozenset[str] = frozenset()) -> Any:
+    """As callers get it."""
+    return orjson.loads(orjson.dumps(describe(ENDPOINTS, Facts("1.2.3", 8, LIMITS, anonymous_scopes))))
+
+
+def operations() -> dict[str, Any]:
+    return {
+        operation["operationId"]: operation
+        for path in description()["paths"].values()
+        for operation in path.values()
+    }
+
+
+def test_it_is_valid() -> None:
+    OpenAPIV31SpecValidator(description()).validate()
+
+
+def test_it_describes_what_is_routed_and_nothing_else() -> None:
+    app = web.Application()
+    app.add_routes(route_table())
+    routed = {
+        (route.method, route.resource.canonical)
+        for route in app.router.routes()
+        if route.resource is not None and route.method != "HEAD"
+    }
+    described = {
+        (method.upper(), path) for path, methods in description()["paths"].items() for method in methods
+    }
+    assert described == routed
+
+
+def test_it_names_the_scope_of_each_operation() -> None:
+    for endpoint in ENDPOINTS:
+        security = operations()[endpoint.name]["security"]
+        assert security == (
+            [{"bearer": [endpoint.scope]}, {"key": [endpoint.scope]}] if endpoint.scope else []
+        )
+
+
+def test_it_says_where_no_credential_is_needed() -> None:
+    paths = description(frozenset({INSTRUMENTS_READ}))["paths"]
+    assert {} in paths["/v1/instruments/search"]["get"]["security"]
+    assert {} not in paths["/v1/subscription-profiles"]["get"]["security"]
+
+
+@pytest.mark.parametrize(
+    ("name", "statuses"),
+    [
+        ("live", EVERYWHERE | {200}),
+        ("ready", EVERYWHERE | {200, 503}),
+        ("openapi", EVERYWHERE | {200, 304}),
+        ("search", SCOPED | {200, 410, 504}),
+        ("suggest", SCOPED | {200, 504}),
+        ("instrument", SCOPED | {200, 304, 404}),
+        ("profiles", SCOPED | {200}),
+        ("create_profile", SCOPED | {201, 408, 409, 422}),
+        ("patch_profile", SCOPED | {200, 404, 408, 409, 412, 428}),
+        ("delete_profile", SCOPED | {204, 404, 412, 428}),
+    ],
+)
+def test_statuses_follow_from_the_table(name: str, statuses: set[int]) -> None:
+    assert {int(status) for status in operations()[name]["responses"]} == statuses
+
+
+def test_every_variable_part_of_a_path_is_described() -> None:
+    for endpoint in ENDPOINTS:
+        assert set(endpoint.identifiers) == set(re.findall(r"{(\w+)}", endpoint.path)), endpoint.name
+
+
+def test_every_body_is_described() -> None:
+    for endpoint in ENDPOINTS:
+        assert (endpoint.body is not None) == bool(endpoint.media_types), endpoint.name
+        content = operations()[endpoint.name].get("requestBody", {"content": {}})["content"]
+        assert tuple(content) == endpoint.media_types
+
+
+def test_nothing_shared_is_unused() -> None:
+    document = orjson.dumps(description()).decode()
+    for section, components in description()["components"].items():
+        if section != "securitySchemes":
+            for name in components:
+                assert f'"#/components/{section}/{name}"' in document, name
+
+
+def test_bounds_are_those_of_the_running_service() -> None:
+    limits = [
+        parameter["schema"]
+        for operation in operations().values()
+        for parameter in operation["parameters"]
+        if parameter.get("name") == "limit"
+    ]
+    assert limits and all((limit["maximum"], limit["default"]) == (8, 8) for limit in limits)
+    schemas = description()["components"]["schemas"]
+    assert schemas["ProfileDocument"]["properties"]["name"]["maxLength"] == 7
+    assert schemas["Selection"]["properties"]["instruments"]["anyOf"][0]["maxItems"] == 6
+
+
+@pytest.mark.parametrize(
+    ("patch", "valid"),
+    [
+        ({}, True),
+        ({"status": None, "description": None}, True),
+        ({"selection": {"instruments": ["ins_1"], "query": None}}, True),
+        ({"selection": {"query": {"mic": None}}}, True),
+        ({"unknown": None}, True),
+        ({"unknown": 1}, False),
+        ({"status": "asleep"}, False),
+        ({"selection": {"query": {"asset_class": "house"}}}, False),
+        ([], False),
+    ],
+)
+def test_a_merge_patch_may_leave_out_or_null_any_field(patch: object, valid: bool) -> None:
+    document = description()
+    schema = {"$ref": "#/components/schemas/ProfileDocumentPatch", "components": document["components"]}
+    assert Draft202012Validator(schema).is_valid(patch) == valid
