@@ -25,6 +25,7 @@ from app.store.copy_epochs import CopyEpochs
 from app.store.copy_server import CopyServer
 from app.store.postgres import Postgres
 from app.store.profile_copies import ProfileCopies
+from app.store.profile_watches import ProfileWatches
 from app.store.profiles import Profiles
 from app.store.redis import open_redis, prepare_engine
 from app.store.search_index import SearchIndex
@@ -32,6 +33,7 @@ from app.tasks import end_tasks
 from app.web.boundary import boundary, set_headers
 from app.web.endpoint import ENDPOINTS_BY_NAME
 from app.web.openapi import Facts, describe
+from app.web.profile_streams import ProfileStreams, StreamLimits
 from app.web.routes import ENDPOINTS, route_table
 from app.web.server import ProblemRunner
 from app.web.services import SERVICES, Services
@@ -87,11 +89,13 @@ def make_app(settings: Settings, parameters: Parameters, died: "asyncio.Future[N
         )
     )
     app[ENDPOINTS_BY_NAME] = {endpoint.name: endpoint for endpoint in ENDPOINTS}
+    watches = ProfileWatches(postgres, index, parameters.search_timeout)
+    credentials = _credentials(app, settings, postgres, died)
     app[SERVICES] = Services(
         parameters=parameters,
         postgres=postgres,
         index=index,
-        credentials=_credentials(app, settings, postgres, died),
+        credentials=credentials,
         rate_limits=_rate_limits(app, settings),
         anonymous=Principal(
             ANONYMOUS,
@@ -100,6 +104,7 @@ def make_app(settings: Settings, parameters: Parameters, died: "asyncio.Future[N
             settings.anonymous_requests_per_minute,
         ),
         profiles=Profiles(postgres, ProfileCopies(copy_server, copy_epochs), limits),
+        streams=_streams(app, settings, watches, credentials, died),
         max_request_bytes=settings.max_request_bytes,
         description=orjson.dumps(
             describe(
@@ -137,6 +142,30 @@ def _credentials(
 
     app.cleanup_ctx.append(tokens_context)
     return Credentials(keyring, tokens)
+
+
+def _streams(
+    app: web.Application,
+    settings: Settings,
+    watches: ProfileWatches,
+    credentials: Credentials,
+    died: "asyncio.Future[None]",
+) -> ProfileStreams:
+    streams = ProfileStreams(
+        settings.needed_database_url(),
+        watches,
+        credentials.still_admits,
+        StreamLimits(settings.max_streams, settings.max_streams_per_owner),
+        settings.stream_heartbeat_s,
+    )
+
+    async def stop(_: web.Application) -> None:
+        streams.stop()
+
+    app.cleanup_ctx.append(_background("follow profile events", streams.follow, died))
+    app.cleanup_ctx.append(_background("check streams", streams.check, died))
+    app.on_shutdown.append(stop)
+    return streams
 
 
 def _rate_limits(app: web.Application, settings: Settings) -> RateLimits:

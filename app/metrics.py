@@ -46,6 +46,17 @@ INDEX_AGE_SECONDS: Final = Gauge(
     "registry_index_age_seconds", "Seconds since the live index last equalled Postgres, as the API sees it."
 )
 INDEX_GENERATION: Final = Gauge("registry_index_generation", "Number of the live index generation.")
+STREAM_LISTENERS: Final = Gauge("registry_stream_listeners", "Streams of profiles' events that are open now.")
+STREAM_EVENTS_SENT: Final = Counter(
+    "registry_stream_events_sent", "Events that were sent to listeners of profiles, by kind.", ("kind",)
+)
+STREAM_LISTENERS_DROPPED: Final = Counter(
+    "registry_stream_listeners_dropped", "Streams that were ended by the service, by reason.", ("reason",)
+)
+PROFILES_COMPARED: Final = Counter(
+    "registry_profiles_compared",
+    "How often a profile that somebody listens to was looked through for changes after a refresh.",
+)
 INDEXER_LEADING: Final = Gauge("registry_indexer_leading", "1 while this indexer holds the lease, else 0.")
 REFRESH_SECONDS: Final = Histogram(
     "registry_refresh_seconds",

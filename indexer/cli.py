@@ -69,7 +69,7 @@ def run_loop() -> None:
     """
     settings = Settings.from_environment()
     parameters = Parameters.from_environment()
-    database_url, redis_url = _urls(settings)
+    _, redis_url = _urls(settings)
     configure_logs(settings.log_level, settings.log_format)
 
     async def loop() -> None:
@@ -80,7 +80,7 @@ def run_loop() -> None:
             if settings.indexer_port is not None:
                 await stack.enter_async_context(health_server(settings.indexer_host, settings.indexer_port))
             client = await stack.enter_async_context(_redis(redis_url))
-            await run(_runner_settings(database_url, parameters), client, stop)
+            await run(_runner_settings(settings, parameters), client, stop)
 
     uvloop.run(loop())
 
@@ -158,7 +158,7 @@ async def _request(kind: JobKind, *, watch: bool) -> None:
             messages.print(f"Following job {job_id}, which was already asked for.")
         stop = asyncio.Event()
         runner = asyncio.ensure_future(
-            run(_runner_settings(database_url, Parameters.from_environment()), client, stop)
+            run(_runner_settings(settings, Parameters.from_environment()), client, stop)
         )
         try:
             job = await _follow(jobs, job_id, watch=watch)
@@ -227,9 +227,14 @@ async def _redis(url: str) -> AsyncIterator[Redis]:
         await client.aclose()
 
 
-def _runner_settings(database_url: str, parameters: Parameters) -> RunnerSettings:
-    holder = f"{socket.gethostname()}:{os.getpid()}:{time.time_ns()}"
-    return RunnerSettings(database_url, holder, parameters.search_index_refresh)
+def _runner_settings(settings: Settings, parameters: Parameters) -> RunnerSettings:
+    return RunnerSettings(
+        settings.needed_database_url(),
+        f"{socket.gethostname()}:{os.getpid()}:{time.time_ns()}",
+        parameters.search_index_refresh,
+        parameters.search_timeout,
+        settings.stream_retention_hours * 3600.0,
+    )
 
 
 def _urls(settings: Settings) -> tuple[str, str]:

@@ -22,9 +22,11 @@ from app.store.lease import Lease
 from app.store.postgres import STATEMENT_TIMEOUT_S, Connection, open_connection, postgres_errors
 from app.store.redis import prepare_engine
 from app.tasks import end_tasks
+from indexer.housekeeping import keep_house
 from indexer.plan import Need, Plan, plan
 from indexer.rebuild import Progress, RebuildFailed, rebuild, remove_stale
 from indexer.refresh import refresh
+from indexer.watches import tell_listeners
 
 LEASE_S: Final = 4.0
 RETRY_S: Final = 1.0
@@ -41,6 +43,10 @@ class RunnerSettings:
     holder: str
     """Names this process in the lease."""
     refresh_s: float
+    search_timeout_ms: int = 5000
+    """For a page of what a dynamic profile selects."""
+    events_kept_s: float = 24 * 3600.0
+    """How long the events of streams are kept; the audit trail always is."""
 
 
 async def run(settings: RunnerSettings, client: Redis, stop: asyncio.Event) -> None:
@@ -66,7 +72,11 @@ async def _take_turn(
             return
         await _wait(stop, LEASE_S / 4)
     try:
-        await _until_first(lease.keep(token), _Leader(settings, client, token).lead(stop))
+        await _until_first(
+            lease.keep(token),
+            _Leader(settings, client, token).lead(stop),
+            keep_house(settings.database_url, settings.events_kept_s),
+        )
     finally:
         metrics.INDEXER_LEADING.set(0)
         with contextlib.suppress(Unavailable, TimeoutError):  # then it expires by itself
@@ -103,6 +113,8 @@ class _Leader:
         self._client = client
         self._writer = IndexWriter(client, token)
         self._wake = asyncio.Event()
+        self._told = False
+        """Whether listeners know of all that is in the index; what an earlier leader told is not known."""
 
     async def lead(self, stop: asyncio.Event) -> None:
         """Refresh and carry out jobs until `stop` is set. Raises LeaseLost and Unavailable."""
@@ -170,8 +182,16 @@ class _Leader:
                 metrics.DOCUMENTS_WRITTEN.inc(refreshed.written)
                 metrics.DOCUMENTS_REMOVED.inc(refreshed.removed)
                 if refreshed.written or refreshed.removed:
+                    self._told = False
                     log.info("index refreshed", written=refreshed.written, removed=refreshed.removed)
-            return needed
+        if state is not None and needed.need is not Need.REBUILD and not self._told:
+            await self._tell_listeners(state.generation)
+        return needed
+
+    async def _tell_listeners(self, generation: int) -> None:
+        self._told = await tell_listeners(
+            self._settings.database_url, self._client, generation, self._settings.search_timeout_ms
+        )
 
     async def _carry_out_next_job(self, jobs: IndexJobs, stop: asyncio.Event) -> bool:
         """Carry out the oldest job that waits; False if none does.
@@ -226,4 +246,5 @@ class _Leader:
                 await self._refresh()
 
         await _until_first(build(), report(), keep_live_fresh(), _until_set(stop))
+        self._told = False  # the next refresh compares with what is live now
         await jobs.report(job_id, progress.phase, progress.done, progress.total)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from app.auth.api_keys import PREFIX
-from app.auth.keyring import Keyring
+from app.auth.keyring import NAME_PREFIX, Keyring
 from app.auth.tokens import TokenVerifier
 from app.domain.access import Principal
 from app.domain.errors import NotAuthenticated
@@ -47,6 +47,14 @@ class Credentials:
         if credential.kind == "key":
             return self._keyring.accepts(credential.text)
         return credential.kind == "token" and self._tokens is not None and self._tokens.knows(credential.text)
+
+    def still_admits(self, principal: Principal) -> bool:
+        """Whether a credential that was let in would be now, with no right less."""
+        if principal.name.startswith(NAME_PREFIX):
+            return self._keyring.still_admits(principal)
+        if principal.signed_with is not None and self._tokens is not None:
+            return self._tokens.still_admits(principal)
+        return True  # the anonymous caller, who has none
 
     async def principal(self, credential: Credential) -> Principal:
         """Whose it is. Raises NotAuthenticated, or Unavailable if that cannot be found out now."""

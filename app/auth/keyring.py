@@ -11,7 +11,6 @@ import asyncio
 import re
 import time
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Final
 
 import structlog
@@ -25,6 +24,8 @@ from app.store.postgres import Postgres
 
 RELOAD_S: Final = 2.0
 MIN_RELOAD_GAP_S: Final = 0.2
+NAME_PREFIX: Final = "key:"
+"""Of the principals of keys."""
 
 _KEY: Final = re.compile(r"[\x21-\x7e]+")
 _GET_ANOTHER: Final = "create another with instrument-registry keys create"
@@ -38,9 +39,9 @@ class _KnownKey:
     principal: Principal
     is_revoked: bool
 
-    def has_expired(self) -> bool:
-        expires_at = self.principal.expires_at
-        return expires_at is not None and expires_at <= datetime.now(UTC)
+    @property
+    def is_valid(self) -> bool:
+        return not self.is_revoked and not self.principal.has_expired()
 
 
 class Keyring:
@@ -48,6 +49,7 @@ class Keyring:
         self._postgres = postgres
         self._uses = uses
         self._keys: dict[bytes, _KnownKey] = {}
+        self._keys_by_name: dict[str, _KnownKey] = {}
         self._failure: PostgresUnavailable | None = None
         self._began_at = -MIN_RELOAD_GAP_S
         self._reloading = asyncio.Lock()
@@ -65,7 +67,7 @@ class Keyring:
     def accepts(self, key: str) -> bool:
         """Whether a key is known and valid; False may only mean that it was not read yet."""
         found = self._keys.get(key_hash(key))
-        return found is not None and not found.is_revoked and not found.has_expired()
+        return found is not None and found.is_valid
 
     async def principal(self, key: str) -> Principal:
         """Whose key it is. Raises NotAuthenticated, or PostgresUnavailable if it cannot be looked up."""
@@ -87,10 +89,15 @@ class Keyring:
             )
         if found.is_revoked:
             raise NotAuthenticated(f"the API key was revoked; {_GET_ANOTHER}", reason="revoked_key")
-        if found.has_expired():
+        if found.principal.has_expired():
             raise NotAuthenticated(f"the API key has expired; {_GET_ANOTHER}", reason="expired_key")
         self._uses.note(found.id)
         return found.principal
+
+    def still_admits(self, principal: Principal) -> bool:
+        """Whether the key that this was the principal of is still valid, and has no right less."""
+        known = self._keys_by_name.get(principal.name)
+        return known is not None and known.is_valid and known.principal.scopes >= principal.scopes
 
     async def _load_since(self, moment: float) -> None:
         """Have the keys read at a time after `moment`, on the monotonic clock."""
@@ -104,6 +111,7 @@ class Keyring:
         self._began_at = time.monotonic()
         try:
             self._keys = {key.secret_sha256: _known(key) for key in await read_known_keys(self._postgres)}
+            self._keys_by_name = {key.principal.name: key for key in self._keys.values()}
             self._failure = None
         except PostgresUnavailable as error:
             self._failure = error
@@ -111,7 +119,7 @@ class Keyring:
 
 def _known(key: StoredKey) -> _KnownKey:
     principal = Principal(
-        f"key:{key.id}",
+        f"{NAME_PREFIX}{key.id}",
         owner_of_key(key.owner),
         frozenset(key.scopes),
         key.requests_per_minute,

@@ -76,7 +76,7 @@ class TokenVerifier:
         self._fetched_at = float("-inf")
         self._failure: str | None = None
         self._keys: frozenset[SigningKey] | None = None
-        self._verified: OrderedDict[bytes, tuple[float, Principal]] = OrderedDict()
+        self._verified: OrderedDict[bytes, Principal] = OrderedDict()
 
     async def open(self) -> None:
         self._session = ClientSession(
@@ -101,20 +101,28 @@ class TokenVerifier:
         if not token.isascii():
             _refuse("holds characters that no token has; send it as it was issued", "malformed_token")
         digest = sha256(token.encode()).digest()
-        known = self._verified.get(digest)
-        if known is None or self._is_fetch_due():
-            known = await self._verify(token)
-            self._verified[digest] = known
+        principal = self._verified.get(digest)
+        if principal is None or self._is_fetch_due():
+            principal = await self._verify(token)
+            self._verified[digest] = principal
             if len(self._verified) > MAX_VERIFIED_TOKENS:
                 self._verified.popitem(last=False)
         self._verified.move_to_end(digest)
-        expires_at, principal = known
-        if _has_expired(expires_at):
+        if principal.has_expired():
             del self._verified[digest]
             _refuse(f"has expired; {_GET_ANOTHER}", "expired_token")
         return principal
 
-    async def _verify(self, token: str) -> tuple[float, Principal]:
+    def still_admits(self, principal: Principal) -> bool:
+        """Whether the token that this was the principal of is valid, by the keys that are known now.
+
+        Begins to fetch them again when they are old, which otherwise the next token would.
+        """
+        if self._is_fetch_due():
+            self._begin_fetch()
+        return not principal.has_expired() and principal.signed_with in (self._keys or ())
+
+    async def _verify(self, token: str) -> Principal:
         header = _read_header(token)
         keys = await self._signing_keys(header.get("kid"))
         algorithm: str = header["alg"]
@@ -131,26 +139,27 @@ class TokenVerifier:
                 continue
             except jwt.PyJWTError:
                 _refuse_malformed()
-            return self._read_claims(_parse_claims(signed))
+            return self._read_claims(_parse_claims(signed), key)
         raise _refusal(
             "has a signature that is not the provider's; send it as it was issued", "bad_signature"
         )
 
-    def _read_claims(self, claims: Mapping[str, Any]) -> tuple[float, Principal]:
+    def _read_claims(self, claims: Mapping[str, Any], key: SigningKey) -> Principal:
         if _required(claims, "iss") != self._issuer:
             _refuse(f"is not from {self._issuer}; get one there", "wrong_issuer")
         audience = _required(claims, "aud")
         if self._audience not in (audience if isinstance(audience, list) else [audience]):
             _refuse(f"is not for the audience {self._audience}; ask the provider for it", "wrong_audience")
-        expires_at = _moment(_required(claims, "exp"))
-        if _has_expired(expires_at.timestamp()):
-            _refuse(f"has expired; {_GET_ANOTHER}", "expired_token")
+        expires_at = _moment(_required(claims, "exp"), LEEWAY_S)
         not_before = claims.get("nbf")
-        if not_before is not None and _moment(not_before).timestamp() > time.time() + LEEWAY_S:
+        if not_before is not None and _moment(not_before, -LEEWAY_S) > datetime.now(UTC):
             _refuse("is not valid yet; wait until the time in its claim nbf", "not_yet_valid")
         owner = owner_of_token(self._issuer, _subject(_required(claims, "sub")))
         name = f"jwt:{sha256(owner.encode()).hexdigest()[:12]}"
-        return expires_at.timestamp(), Principal(name, owner, _scopes(claims), expires_at=expires_at)
+        principal = Principal(name, owner, _scopes(claims), expires_at=expires_at, signed_with=key)
+        if principal.has_expired():
+            _refuse(f"has expired; {_GET_ANOTHER}", "expired_token")
+        return principal
 
     async def _signing_keys(self, kid: str | None) -> list[SigningKey]:
         """The keys that may have signed a token that names `kid`."""
@@ -182,18 +191,19 @@ class TokenVerifier:
         return now - self._fetched_at > MAX_KEY_SET_AGE_S and now - self._began_at >= MIN_FETCH_GAP_S
 
     async def _fetch_again(self) -> None:
-        """Wait for the fetch under way, or for one that begins now unless the last began a moment ago.
+        """Wait for the fetch under way, or for one that begins now unless the last began a moment ago."""
+        self._begin_fetch()
+        if self._fetching is not None:
+            await asyncio.wait([self._fetching])
 
-        A fetch is a task of its own: a caller that gives up does not end it for the others.
-        """
-        if self._fetching is None or self._fetching.done():
-            if self._session is None:
-                raise RuntimeError("the token verifier is not open")
-            if self._clock() - self._began_at < MIN_FETCH_GAP_S:
-                return
+    def _begin_fetch(self) -> None:
+        """A fetch is a task of its own: a caller that gives up does not end it for the others."""
+        if self._session is None:
+            raise RuntimeError("the token verifier is not open")
+        is_fetching = self._fetching is not None and not self._fetching.done()
+        if not is_fetching and self._clock() - self._began_at >= MIN_FETCH_GAP_S:
             self._began_at = self._clock()
             self._fetching = asyncio.create_task(self._fetch(self._session, self._began_at))
-        await asyncio.wait([self._fetching])
 
     async def _fetch(self, session: ClientSession, began_at: float) -> None:
         try:
@@ -289,17 +299,13 @@ def _required(claims: Mapping[str, Any], name: str) -> object:
     return value
 
 
-def _moment(seconds: object) -> datetime:
+def _moment(seconds: object, leeway_s: float) -> datetime:
     if isinstance(seconds, bool) or not isinstance(seconds, int | float):
         _refuse_malformed()
     try:
-        return datetime.fromtimestamp(seconds, UTC)
+        return datetime.fromtimestamp(seconds + leeway_s, UTC)
     except (OverflowError, ValueError, OSError):
         _refuse_malformed()
-
-
-def _has_expired(expires_at: float) -> bool:
-    return expires_at + LEEWAY_S <= time.time()
 
 
 def _subject(subject: object) -> str:

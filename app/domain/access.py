@@ -1,7 +1,8 @@
 """Who calls and what they may do."""
 
+from collections.abc import Hashable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Final
 from urllib.parse import quote
 
@@ -40,6 +41,12 @@ class Principal:
     requests_per_minute: int | None = None
     """None: the service's default."""
     expires_at: datetime | None = None
+    """From then on it is not let in."""
+    signed_with: Hashable = None
+    """Of a token's bearer: the provider's key."""
+
+    def has_expired(self) -> bool:
+        return self.expires_at is not None and self.expires_at <= datetime.now(UTC)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@
     ├── InvalidInput          what was sent cannot be used; names each field
     ├── NotAuthenticated      no credential, or one that is not valid
     ├── NotAllowed            a valid credential without the scope
+    ├── TooManyStreams        the owner listens to as many streams as it may
     ├── RateLimited           the caller's requests of this minute are used up; carries the quota
     ├── NotFound              no such thing
     ├── Conflict              the thing is in a state that does not allow it
@@ -19,7 +20,8 @@
         ├── PostgresUnavailable
         ├── RedisUnavailable
         ├── ProviderUnavailable   no key of the OpenID provider is known
-        └── IndexNotReady     no generation is live yet
+        ├── IndexNotReady     no generation is live yet
+        └── StreamsExhausted  this process serves as many streams as it may
 
 Drivers' errors are wrapped once, in `app.store`, with `from`. HTTP statuses live in
 `app.web.problems` alone.
@@ -99,6 +101,10 @@ class RateLimited(RegistryError):
         self.retry_after_s = quota.reset_s
 
 
+class TooManyStreams(RegistryError):
+    retry_after_s = 10
+
+
 class NotFound(RegistryError):
     pass
 
@@ -166,3 +172,7 @@ class ProviderUnavailable(Unavailable):
 
 class IndexNotReady(Unavailable):
     pass
+
+
+class StreamsExhausted(Unavailable):
+    retry_after_s = 5

@@ -22,6 +22,7 @@ MAX_FILTER_VALUES: Final = 50
 MAX_FILTER_VALUE_LENGTH: Final = 100
 MAX_OFFSET: Final = 10_000
 MAX_BEFORE: Final = 2**31 - 1
+MAX_EVENT_NUMBER: Final = 10**18 - 1
 DEFAULT_LIMIT: Final = 20
 DEFAULT_SUGGESTIONS: Final = 10
 
@@ -33,6 +34,7 @@ SUGGEST_FIELDS: Final = ("q", "limit")
 SAVED_SEARCH_FIELDS: Final = ("q", *FILTERS)
 PAGE_FIELDS: Final = ("limit", "before")
 CURSOR_PAGE_FIELDS: Final = ("limit", "cursor")
+STREAM_FIELDS: Final = ("last_event_id",)
 """What each parser below knows; `app.domain.query_schema` says what each may be."""
 
 CODE_LENGTHS: Final[Mapping[str, int]] = MappingProxyType({"mic": 4, "currency": 3, "country": 2})
@@ -118,6 +120,14 @@ def parse_cursor_page(pairs: Sequence[tuple[str, str]], *, max_limit: int) -> tu
     limit = given.number("limit", min(DEFAULT_LIMIT, max_limit), 1, max_limit)
     given.raise_if_refused()
     return limit, given.single("cursor")
+
+
+def parse_position(pairs: Sequence[tuple[str, str]], name: str) -> int | None:
+    """The number of a profile's event that `pairs` give as `name`, if they do. Raises InvalidInput."""
+    given = Given(pairs, known=(name,))
+    number = given.number(name, -1, 0, MAX_EVENT_NUMBER)
+    given.raise_if_refused()
+    return None if number < 0 else number
 
 
 def _or_active(filters: Mapping[str, tuple[str, ...]]) -> Mapping[str, tuple[str, ...]]:

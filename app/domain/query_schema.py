@@ -9,6 +9,12 @@ from app.domain.instrument import Status
 from app.domain.query import FILTERS, Sort
 
 Schema: TypeAlias = Mapping[str, Any]
+EVENT_NUMBER: Final[Schema] = {
+    "type": "integer",
+    "minimum": 0,
+    "maximum": query.MAX_EVENT_NUMBER,
+    "description": "the last event that was seen; what came after it is sent first",
+}
 CURSOR: Final[Schema] = {"type": "string", "description": "`next_cursor` of the page before"}
 
 _TEXT: Final[Schema] = {
@@ -63,6 +69,11 @@ def newest_first(max_limit: int) -> Schema:
 def by_cursor(max_limit: int) -> Schema:
     fields = {"limit": limit(query.DEFAULT_LIMIT, max_limit), "cursor": CURSOR}
     return query_of(query.CURSOR_PAGE_FIELDS, fields)
+
+
+def stream(_max_limit: int) -> Schema:
+    (name,) = query.STREAM_FIELDS
+    return query_of(query.STREAM_FIELDS, {name: EVENT_NUMBER})
 
 
 def query_of(

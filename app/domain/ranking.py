@@ -66,3 +66,8 @@ def rank(points: int, number: int) -> int:
     overlap. The result is below 2**53 and so exact as a RediSearch NUMERIC.
     """
     return (MAX_PROMINENCE - points) << 40 | number
+
+
+def ranked_number(rank: int) -> int:
+    """The instrument's number that a sort key was made of."""
+    return rank & (1 << 40) - 1

@@ -80,22 +80,28 @@ async def read_history(
 
 
 def _history_entry(record: asyncpg.Record) -> HistoryEntry:
-    after = orjson.loads(record["document"]) if record["document"] else {}
-    previous = orjson.loads(record["previous"]) if record["previous"] else {}
-    names = sorted(after.keys() | previous.keys()) if after else ()
-    changes = {
-        "primary" if name == "is_primary" else name: {"from": previous.get(name), "to": after.get(name)}
-        for name in names
-        if previous.get(name) != after.get(name)
-    }
     return HistoryEntry(
         record["version"],
         record["operation"],
         record["changed_at"],
         record["actor"],
         record["request_id"],
-        changes,
+        changed_fields(record["previous"], record["document"]),
     )
+
+
+def changed_fields(before: str | None, after: str | None) -> dict[str, dict[str, Any]]:
+    """What each field that differs between two documents of the history was and became, by name.
+
+    Nothing where there is no document after: the instrument was deleted.
+    """
+    old: dict[str, Any] = orjson.loads(before) if before else {}
+    new: dict[str, Any] = orjson.loads(after) if after else {}
+    return {
+        "primary" if name == "is_primary" else name: {"from": old.get(name), "to": new.get(name)}
+        for name in (sorted(old.keys() | new.keys()) if new else ())
+        if old.get(name) != new.get(name)
+    }
 
 
 class Snapshot:

@@ -22,6 +22,9 @@ _UNUSABLE_CLASSES: Final = ("08", "25", "28", "3D", "40", "53", "55", "57", "58"
 _UNFIT_SCHEMA: Final = ("42P01", "42703", "42883", "42501")
 """No such table, column or function, or no right to use it."""
 
+_NO_ANSWER: Final = (OSError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+"""TimeoutError is an OSError. The last is raised where a connection ends between two steps of a query."""
+
 
 @contextmanager
 def postgres_errors() -> Iterator[None]:
@@ -39,7 +42,7 @@ def postgres_errors() -> Iterator[None]:
         if state.startswith(_UNUSABLE_CLASSES):
             raise PostgresUnavailable(f"Postgres cannot be used: {error}") from error
         raise
-    except (OSError, asyncpg.InterfaceError) as error:  # TimeoutError is an OSError
+    except _NO_ANSWER as error:
         raise PostgresUnavailable(f"Postgres does not answer: {error or type(error).__name__}") from error
 
 
@@ -65,7 +68,7 @@ async def open_connection(url: str, *, statement_timeout_s: float | None = None)
     finally:
         try:
             await connection.close(timeout=CONNECT_TIMEOUT_S)
-        except (OSError, asyncpg.InterfaceError, asyncpg.PostgresError):
+        except (*_NO_ANSWER, asyncpg.PostgresError):
             connection.terminate()  # it is of no more use, and what mattered was said before
 
 

@@ -17,10 +17,12 @@ from redis.asyncio import Redis
 from app import metrics
 from app.domain.cursor import Cursor
 from app.domain.errors import CursorExpired, IndexNotReady, RedisUnavailable, SearchTimedOut
+from app.domain.query import Search
 from app.search.expression import NUMERIC_SORT_FIELDS, Plan
 from app.search.generation import document_key, index_name
 from app.search.reply import Hit, TierReply, parse_reply
 from app.store.index_state import IndexState, read_live_state, read_state
+from app.store.matches import read_matches
 from app.store.redis import execute, is_unknown_index, prepare_engine, redis_errors
 
 STATE_POLL_S: Final = 0.5
@@ -93,6 +95,11 @@ class SearchIndex:
             pipeline.hget(document_key(generation, number), "json")
         with redis_errors():
             return [document for document in await pipeline.execute() if document is not None]
+
+    async def read_matches(self, search: Search, *, timeout_ms: int) -> list[int]:
+        """The numbers of everything that a search selects in the index that is live now."""
+        await self.read_state()
+        return await read_matches(self._client, self.state.generation, search, timeout_ms=timeout_ms)
 
     async def search(
         self, kind: str, plan: Plan, *, limit: int, offset: int, cursor: Cursor | None, timeout_ms: int

@@ -4,6 +4,7 @@ import re
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import nullcontext
 from http import HTTPStatus
 from typing import Final
 
@@ -35,10 +36,12 @@ async def boundary(
     request[REQUEST_ID] = request_id
     resource = request.match_info.route.resource
     route = resource.canonical if resource is not None else UNMATCHED
-    with metrics.HTTP_REQUESTS_IN_PROGRESS.track_inprogress():
+    is_stream = _is_stream(request)
+    with nullcontext() if is_stream else metrics.HTTP_REQUESTS_IN_PROGRESS.track_inprogress():
         response = await _answer(request, handler, request_id)
     elapsed_s = time.perf_counter() - started
-    metrics.HTTP_REQUEST_SECONDS.labels(route, request.method, response.status).observe(elapsed_s)
+    if not (is_stream and response.status == HTTPStatus.OK):
+        metrics.HTTP_REQUEST_SECONDS.labels(route, request.method, response.status).observe(elapsed_s)
     principal = request.get(PRINCIPAL)
     log.info(
         "request",
@@ -59,6 +62,11 @@ async def set_headers(request: web.Request, response: web.StreamResponse) -> Non
         response.headers["RateLimit-Limit"] = str(quota.limit)
         response.headers["RateLimit-Remaining"] = str(quota.remaining)
         response.headers["RateLimit-Reset"] = str(quota.reset_s)
+
+
+def _is_stream(request: web.Request) -> bool:
+    endpoint = request.app[ENDPOINTS_BY_NAME].get(request.match_info.route.name or "")
+    return endpoint is not None and endpoint.is_stream
 
 
 def request_id_of(proposed: str | None) -> str:

@@ -53,6 +53,8 @@ class Endpoint:
     """Request headers that it heeds."""
     errors: tuple[type[RegistryError], ...] = field(default=(), kw_only=True)
     """What may go wrong besides what follows from the above."""
+    is_stream: bool = field(default=False, kw_only=True)
+    """It answers for as long as both sides like: its time is no latency, and there is no HEAD of it."""
 
 
 ENDPOINTS_BY_NAME: Final = web.AppKey("endpoints_by_name", dict[str, Endpoint])

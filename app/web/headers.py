@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from app.domain.query_schema import Schema
+from app.domain.query_schema import EVENT_NUMBER, Schema
 from app.store.idempotency import KEPT_HOURS
 
 API_KEY_HEADER: Final = "X-API-Key"
@@ -46,6 +46,9 @@ IDEMPOTENCY_KEY: Final = Header(
     "without a second effect",
     {"type": "string", "pattern": r"^[\x21-\x7e]{1,255}$"},
 )
+LAST_EVENT_ID: Final = Header(
+    "Last-Event-ID", "what `last_event_id` says, and counts for more: browsers send it", EVENT_NUMBER
+)
 PROPOSED_REQUEST_ID: Final = Header(
     REQUEST_ID_HEADER, "the caller's own; any other text than described is replaced by an id of ours", _TEXT
 )
@@ -75,6 +78,9 @@ INDEX_AGE: Final = Header(
 )
 SERVER_TIMING: Final = Header("Server-Timing", "milliseconds spent on servers behind this one", always=True)
 CACHE_CONTROL: Final = Header("Cache-Control", "how long the answer may be kept", always=True)
+UNBUFFERED: Final = Header(
+    "X-Accel-Buffering", "proxies pass events on at once", {"const": "no"}, always=True
+)
 RETRY_AFTER: Final = Header("Retry-After", "seconds after which a retry makes sense", _COUNT)
 WWW_AUTHENTICATE: Final = Header("WWW-Authenticate", "how to authenticate", always=True)
 RATE_LIMITS: Final = (

@@ -33,7 +33,7 @@ MEANINGS: Final[Mapping[HTTPStatus, str]] = {
     HTTPStatus.UNSUPPORTED_MEDIA_TYPE: "The body is of a type that is not accepted",
     HTTPStatus.UNPROCESSABLE_ENTITY: "The Idempotency-Key was used for another body",
     HTTPStatus.PRECONDITION_REQUIRED: "A write needs If-Match with the ETag that was read",
-    HTTPStatus.TOO_MANY_REQUESTS: "The requests of this minute are used up",
+    HTTPStatus.TOO_MANY_REQUESTS: "The requests of this minute are used up, or the streams of this owner",
     HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE: "A header is too long",
     HTTPStatus.SERVICE_UNAVAILABLE: "A server behind this one does not answer; try again",
     HTTPStatus.GATEWAY_TIMEOUT: "The search took too long; narrow it down",

@@ -24,6 +24,7 @@ STATUSES: Final[Mapping[type[RegistryError], HTTPStatus]] = {
     errors.PreconditionRequired: HTTPStatus.PRECONDITION_REQUIRED,
     errors.PreconditionFailed: HTTPStatus.PRECONDITION_FAILED,
     errors.RateLimited: HTTPStatus.TOO_MANY_REQUESTS,
+    errors.TooManyStreams: HTTPStatus.TOO_MANY_REQUESTS,
     errors.CursorExpired: HTTPStatus.GONE,
     errors.SearchTimedOut: HTTPStatus.GATEWAY_TIMEOUT,
     errors.Unavailable: HTTPStatus.SERVICE_UNAVAILABLE,

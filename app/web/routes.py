@@ -12,7 +12,7 @@ from app.domain.member_edit import MemberEditDocument
 from app.domain.profile import ProfileDocument
 from app.domain.profile_page import profile_page_schema
 from app.store.profile_rows import PUBLIC_ID_PATTERN as PROFILE_ID_PATTERN
-from app.web import answers, headers, instruments, operations, profile_instruments, profiles
+from app.web import answers, event_stream, headers, instruments, operations, profile_instruments, profiles
 from app.web.endpoint import Answer, Endpoint
 
 _JSON: Final = ("application/json",)
@@ -204,6 +204,26 @@ ENDPOINTS: Final = (
         answers=(Answer(answers.ProfileEvents),),
     ),
     Endpoint(
+        "profile_stream",
+        "GET",
+        _PROFILE + "/stream",
+        event_stream.stream,
+        PROFILES_READ,
+        summary="Send what happens to a profile and its instruments, as server-sent events",
+        identifiers=_PROFILE_ID,
+        query=query_schema.stream,
+        headers=(headers.LAST_EVENT_ID,),
+        answers=(
+            Answer(
+                None,
+                headers=(headers.CACHE_CONTROL, headers.UNBUFFERED),
+                media_type=event_stream.MEDIA_TYPE,
+            ),
+        ),
+        errors=(errors.TooManyStreams, errors.SearchTimedOut),
+        is_stream=True,
+    ),
+    Endpoint(
         "live",
         "GET",
         "/health/live",
@@ -264,7 +284,7 @@ def route_table() -> list[web.RouteDef]:
             {
                 "name": endpoint.name,
                 "expect_handler": _expect,
-                **({"allow_head": True} if endpoint.method == "GET" else {}),
+                **({"allow_head": not endpoint.is_stream} if endpoint.method == "GET" else {}),
             },
         )
         for endpoint in ENDPOINTS

@@ -12,6 +12,7 @@ from app.parameters.definitions import Parameters
 from app.store.postgres import Postgres
 from app.store.profiles import Profiles
 from app.store.search_index import SearchIndex
+from app.web.profile_streams import ProfileStreams
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +24,7 @@ class Services:
     rate_limits: RateLimits
     anonymous: Principal
     profiles: Profiles
+    streams: ProfileStreams
     max_request_bytes: int
     description: bytes
     """The OpenAPI document."""

@@ -17,7 +17,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from app.auth import tokens
-from app.auth.tokens import MAX_KEY_SET_AGE_S, MAX_TOKEN_CHARS, MIN_FETCH_GAP_S, TokenVerifier, parse_key_set
+from app.auth.tokens import (
+    LEEWAY_S,
+    MAX_KEY_SET_AGE_S,
+    MAX_TOKEN_CHARS,
+    MIN_FETCH_GAP_S,
+    TokenVerifier,
+    parse_key_set,
+)
 from app.domain.access import INSTRUMENTS_READ, PROFILES_READ, owner_of_token
 from app.domain.errors import NotAuthenticated, ProviderUnavailable
 from tests.integration.openid import (
@@ -89,7 +96,7 @@ async def test_a_good_token_tells_its_bearer(
     assert principal.name.startswith("jwt:")
     assert len(principal.name) == 16
     assert principal.scopes == {INSTRUMENTS_READ}
-    assert principal.expires_at == datetime.fromtimestamp(expires_at, UTC)
+    assert principal.expires_at == datetime.fromtimestamp(expires_at + LEEWAY_S, UTC)
 
 
 @pytest.mark.parametrize(
@@ -259,6 +266,33 @@ async def test_a_new_key_is_fetched_once_the_gap_has_passed(
     assert provider.requests == 1
     clock.now += MIN_FETCH_GAP_S
     await verifier.principal(token)
+    assert provider.requests == 2
+
+
+async def test_who_was_let_in_is_admitted_until_the_token_expires(verifier: TokenVerifier) -> None:
+    assert verifier.still_admits(await verifier.principal(signed()))
+    ending = await verifier.principal(signed(exp=time.time() - LEEWAY_S + 0.2))
+    assert verifier.still_admits(ending)
+    await asyncio.sleep(0.3)
+    assert not verifier.still_admits(ending)
+
+
+async def test_who_was_let_in_is_admitted_until_the_key_is_withdrawn(
+    verifier: TokenVerifier, provider: Provider, clock: Clock
+) -> None:
+    principal, other = (
+        await verifier.principal(signed()),
+        await verifier.principal(signed(ED_KEY, "EdDSA", "ed")),
+    )
+    provider.keys = [jwk(ED_KEY, "ed"), jwk(OTHER_RSA_KEY, "rsa")]
+    assert verifier.still_admits(principal)
+    clock.now += MAX_KEY_SET_AGE_S + 1
+    for _ in range(100):
+        if not verifier.still_admits(principal):
+            break
+        await asyncio.sleep(0.05)
+    assert not verifier.still_admits(principal)
+    assert verifier.still_admits(other)
     assert provider.requests == 2
 
 

@@ -16,6 +16,7 @@ from app.store import (
     instruments,
     lease,
     migrate,
+    profile_changes,
     profile_writes,
 )
 from app.store.postgres import Connection
@@ -95,6 +96,7 @@ async def test_upgrade_makes_the_committed_schema_and_downgrade_leaves_nothing(e
         lease.SQL,
         api_keys.SQL,
         profile_writes.SQL,
+        profile_changes.SQL,
         copy_epochs.SQL,
         idempotency.SQL,
     ],

@@ -14,3 +14,9 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, clock_timestamp() + make_interval(hours 
 ON CONFLICT (principal, method, path, key) DO UPDATE
 SET body_sha256 = excluded.body_sha256, profile_id = excluded.profile_id, version = excluded.version,
     answer = excluded.answer, expires_at = excluded.expires_at;
+
+-- name: remove_expired
+-- Up to $1 of them.
+DELETE FROM idempotency_records WHERE (principal, method, path, key) IN (
+    SELECT principal, method, path, key FROM idempotency_records
+    WHERE expires_at <= clock_timestamp() ORDER BY expires_at LIMIT $1);

@@ -54,6 +54,10 @@ WITH profile AS (
 ), event AS (
     INSERT INTO profile_events (profile_id, number, owner, kind, at, version, actor, request_id, detail)
     SELECT id, last_event, owner, 'updated', updated_at, version, $9, $10, $11 FROM profile
+), watch AS (
+    -- What another query selects cannot be compared; the profile is still seen here as it was before.
+    UPDATE profile_watches SET members = NULL FROM profiles
+    WHERE profile_id = id AND id = $1 AND query IS DISTINCT FROM $5
 )
 SELECT
 -- include: profile_columns
