@@ -1,8 +1,10 @@
 """Logging: one constant message and fields per line, as JSON on standard error (or as text for people)."""
 
+import asyncio
 import logging
 import sys
-from typing import Any, Final
+from datetime import UTC, datetime
+from typing import Any, BinaryIO, Final, cast
 
 import orjson
 import structlog
@@ -18,32 +20,29 @@ def configure_logs(level: str, log_format: str) -> None:
 
     Its own lines do not pass through `logging`: that cost a fifth of a quick request.
     """
-    shared: list[Any] = [
-        structlog.stdlib.add_log_level,
-        structlog.stdlib.add_logger_name,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-        structlog.processors.StackInfoRenderer(),
-    ]
+    names: list[Any] = [structlog.stdlib.add_log_level, structlog.stdlib.add_logger_name]
     render: list[Any] = (
-        [_TRACEBACKS, structlog.processors.JSONRenderer(serializer=_to_json)]
+        [_stamp, _TRACEBACKS, _to_json]
         if log_format == "json"
         else [
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.dev.ConsoleRenderer(
                 colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
-            )
+            ),
+            _encode,
         ]
     )
     structlog.configure(
-        processors=[structlog.contextvars.merge_contextvars, *shared, *render, _encode],
+        processors=[*names, *render],
         wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
-        logger_factory=structlog.BytesLoggerFactory(sys.stderr.buffer),
+        logger_factory=structlog.BytesLoggerFactory(cast("BinaryIO", _Batches(sys.stderr.buffer))),
         cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=[structlog.stdlib.PositionalArgumentsFormatter(), *shared],
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *render],
+            foreign_pre_chain=[structlog.stdlib.PositionalArgumentsFormatter(), *names],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *render, _decode],
         )
     )
     root = logging.getLogger()
@@ -51,16 +50,60 @@ def configure_logs(level: str, log_format: str) -> None:
     root.setLevel(level.upper())
 
 
-def _to_json(event: dict[str, Any], **_: Any) -> str:
+class _Batches:
+    """A file that is given together what one turn of the event loop writes: each writing is a system call.
+
+    Where no loop runs, at once.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._lines: list[bytes] = []
+        self._loop: asyncio.AbstractEventLoop | None = None
+        """The one that will write what waits."""
+
+    def write(self, line: bytes) -> None:
+        self._lines.append(line)
+
+    def flush(self) -> None:
+        """Called after each line."""
+        if self._loop is not None and self._loop.is_running():
+            return
+        try:
+            self._loop = asyncio.get_running_loop()
+        except RuntimeError:
+            self._write_out()
+        else:
+            self._loop.call_soon(self._write_out)
+
+    def _write_out(self) -> None:
+        self._loop = None
+        lines, self._lines = self._lines, []
+        self._file.write(b"".join(lines))
+        self._file.flush()
+
+
+def _stamp(_logger: Any, _method: str, event: dict[str, Any]) -> dict[str, Any]:
+    event["timestamp"] = datetime.now(UTC)
+    return event
+
+
+def _to_json(_logger: Any, _method: str, event: dict[str, Any]) -> bytes:
     try:
-        return orjson.dumps(event, default=str).decode()
+        return orjson.dumps(event, default=str, option=orjson.OPT_UTC_Z)
     except TypeError:  # characters that no text has, from a caller's URL
-        return orjson.dumps({name: _printable(value) for name, value in event.items()}).decode()
+        printable = {name: _printable(value) for name, value in event.items()}
+        return orjson.dumps(printable, option=orjson.OPT_UTC_Z)
 
 
-def _printable(value: Any) -> str:
-    return str(value).encode(errors="backslashreplace").decode()
+def _printable(value: Any) -> Any:
+    return value if isinstance(value, datetime) else str(value).encode(errors="backslashreplace").decode()
 
 
 def _encode(_logger: Any, _method: str, line: Any) -> bytes:
     return str(line).encode(errors="backslashreplace")
+
+
+def _decode(_logger: Any, _method: str, line: Any) -> str:
+    """For `logging`, which writes text."""
+    return bytes(line).decode()

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from datetime import UTC, datetime, timedelta
 
 import orjson
 import pytest
@@ -25,9 +26,43 @@ except ValueError:
 """
 
 
+LOOPS = """
+import asyncio, sys, structlog
+from app.logs import configure_logs
+configure_logs("info", "json")
+log = structlog.get_logger("app.tests")
+async def turns(name):
+    log.info(name, turn=1)
+    log.info(name, turn=1)
+    await asyncio.sleep(0)
+    await asyncio.to_thread(log.info, name, turn=2)
+    log.info(name, turn=3)
+    sys.exit(3)
+for name in ("first", "second"):
+    try:
+        asyncio.run(turns(name))
+    except SystemExit:
+        log.info(name, turn=4)
+"""
+
+
 def lines(form: str) -> list[bytes]:
-    command = [sys.executable, "-c", SCRIPT.replace("{form}", form)]
-    return subprocess.run(command, check=True, capture_output=True).stderr.splitlines()
+    return lines_of(SCRIPT.replace("{form}", form))
+
+
+def lines_of(script: str) -> list[bytes]:
+    return subprocess.run([sys.executable, "-c", script], check=True, capture_output=True).stderr.splitlines()
+
+
+def test_every_line_is_written_whichever_loop_or_thread_it_comes_from() -> None:
+    written = [(line["event"], line["turn"]) for line in map(orjson.loads, lines_of(LOOPS))]
+    assert written == [(name, turn) for name in ("first", "second") for turn in (1, 1, 2, 3, 4)]
+
+
+def test_a_line_tells_when_it_was_written() -> None:
+    (own, *_) = map(orjson.loads, lines("json"))
+    assert own["timestamp"].endswith("Z")
+    assert abs(datetime.fromisoformat(own["timestamp"]) - datetime.now(UTC)) < timedelta(minutes=1)
 
 
 def test_every_line_is_one_object() -> None:
