@@ -42,11 +42,13 @@ class Credentials:
         self._keyring = keyring
         self._tokens = tokens
 
-    def recognises(self, credential: Credential) -> bool:
-        """Whether it was found to be valid before, so that asking whose it is costs next to nothing."""
+    async def known_principal(self, credential: Credential) -> Principal | None:
+        """Whose it is, if it was found to be valid before: that costs next to nothing."""
         if credential.kind == "key":
-            return self._keyring.accepts(credential.text)
-        return credential.kind == "token" and self._tokens is not None and self._tokens.knows(credential.text)
+            return self._keyring.known_principal(credential.text)
+        if credential.kind == "token" and self._tokens is not None:
+            return await self._tokens.known_principal(credential.text)
+        return None
 
     def still_admits(self, principal: Principal) -> bool:
         """Whether a credential that was let in would be now, with no right less."""

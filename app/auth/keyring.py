@@ -64,10 +64,13 @@ class Keyring:
                 log.warning("API keys cannot be read", reason=str(self._failure))
             await asyncio.sleep(RELOAD_S)
 
-    def accepts(self, key: str) -> bool:
-        """Whether a key is known and valid; False may only mean that it was not read yet."""
+    def known_principal(self, key: str) -> Principal | None:
+        """Whose key it is, if it is known and valid; None may only mean that it was not read yet."""
         found = self._keys.get(key_hash(key))
-        return found is not None and found.is_valid
+        if found is None or not found.is_valid:
+            return None
+        self._uses.note(found.id)
+        return found.principal
 
     async def principal(self, key: str) -> Principal:
         """Whose key it is. Raises NotAuthenticated, or PostgresUnavailable if it cannot be looked up."""

@@ -90,9 +90,16 @@ class TokenVerifier:
             await self._session.close()
             self._session = None
 
-    def knows(self, token: str) -> bool:
-        """Whether a token was verified before."""
-        return sha256(token.encode("utf-8", "surrogateescape")).digest() in self._verified
+    async def known_principal(self, token: str) -> Principal | None:
+        """Whose token it is, if it was verified before and is still valid, by keys that are not old."""
+        digest = _digest(token)
+        if digest in self._verified and self._is_fetch_due():
+            await self._fetch_again()  # which forgets all tokens if the keys have changed
+        principal = self._verified.get(digest)
+        if principal is None or principal.has_expired():
+            return None
+        self._verified.move_to_end(digest)
+        return principal
 
     async def principal(self, token: str) -> Principal:
         """Whose token it is. Raises NotAuthenticated, or ProviderUnavailable if no key was ever fetched."""
@@ -100,17 +107,12 @@ class TokenVerifier:
             _refuse(f"is longer than {MAX_TOKEN_CHARS} characters; ask for fewer claims", "malformed_token")
         if not token.isascii():
             _refuse("holds characters that no token has; send it as it was issued", "malformed_token")
-        digest = sha256(token.encode()).digest()
-        principal = self._verified.get(digest)
-        if principal is None or self._is_fetch_due():
-            principal = await self._verify(token)
-            self._verified[digest] = principal
-            if len(self._verified) > MAX_VERIFIED_TOKENS:
-                self._verified.popitem(last=False)
-        self._verified.move_to_end(digest)
-        if principal.has_expired():
-            del self._verified[digest]
-            _refuse(f"has expired; {_GET_ANOTHER}", "expired_token")
+        if (known := await self.known_principal(token)) is not None:
+            return known
+        principal = await self._verify(token)
+        self._verified[_digest(token)] = principal
+        if len(self._verified) > MAX_VERIFIED_TOKENS:
+            self._verified.popitem(last=False)
         return principal
 
     def still_admits(self, principal: Principal) -> bool:
@@ -269,6 +271,10 @@ def _signing_key(entry: dict[str, Any]) -> SigningKey | None:
         log.warning("an OpenID key is left out", reason=weakness)
         return None
     return SigningKey(kid, algorithms, members, jwk.key)
+
+
+def _digest(token: str) -> bytes:
+    return sha256(token.encode("utf-8", "surrogateescape")).digest()
 
 
 def _read_header(token: str) -> dict[str, Any]:

@@ -39,12 +39,13 @@ async def admit(request: web.Request, scope: str) -> None:
 
 async def _principal(request: web.Request, services: Services) -> Principal:
     credential = read_credential(request.headers.get(API_KEY_HEADER), request.headers.get(hdrs.AUTHORIZATION))
-    if credential is None or not services.credentials.recognises(credential):
+    principal = None if credential is None else await services.credentials.known_principal(credential)
+    if principal is None:
         address = f"address:{network_of(request.remote)}"
         await _count(request, services, address, services.anonymous.requests_per_minute)
-    if credential is None:
-        return services.anonymous
-    principal = await services.credentials.principal(credential)
+        if credential is None:
+            return services.anonymous
+        principal = await services.credentials.principal(credential)
     await _count(request, services, principal.name, principal.requests_per_minute)
     return principal
 
