@@ -8,7 +8,7 @@ uniqueness of its name are left to the database.
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Annotated, Any, Final, TypeAlias
+from typing import Annotated, Any, Final, TypeAlias, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema
 
@@ -89,7 +89,17 @@ class Selection(_Part):
     query: _SavedSearch | None = None
 
 
-class ProfileDocument(_Part):
+class ProfileHead(_Part):
+    """What a subscription profile says but for what it selects."""
+
+    name: Annotated[str, Field(strict=True)]
+    description: Annotated[str, Field(strict=True, max_length=MAX_DESCRIPTION_LENGTH)] = ""
+    channels: Annotated[list[Channel], Field(json_schema_extra={"minItems": 1, "uniqueItems": True})]
+    delivery: Delivery = Delivery()
+    status: ProfileStatus = ProfileStatus.ACTIVE
+
+
+class ProfileDocument(ProfileHead):
     """What a subscription profile says: which instruments and channels, how delivered."""
 
     model_config = ConfigDict(
@@ -104,12 +114,10 @@ class ProfileDocument(_Part):
             ]
         }
     )
-    name: Annotated[str, Field(strict=True)]
-    description: Annotated[str, Field(strict=True, max_length=MAX_DESCRIPTION_LENGTH)] = ""
-    channels: Annotated[list[Channel], Field(json_schema_extra={"minItems": 1, "uniqueItems": True})]
     selection: Selection
-    delivery: Delivery = Delivery()
-    status: ProfileStatus = ProfileStatus.ACTIVE
+
+
+_Given = TypeVar("_Given", bound=ProfileHead)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,45 +147,41 @@ class Profile:
 
 def parse_profile(document: object, limits: ProfileLimits) -> Profile:
     """The profile that a JSON value describes. Raises InvalidInput naming every bad field."""
-    try:
-        given = ProfileDocument.model_validate(document)
-    except ValidationError as error:
-        raise InvalidInput(*map(field_error, error.errors())) from error
-    errors: list[FieldError] = []
-    name = given.name.strip()
-    if not 1 <= len(name) <= limits.name_length:
-        errors.append(FieldError("name", f"must have 1 to {limits.name_length} characters"))
-    elif not name.isprintable():
-        errors.append(FieldError("name", "must be printable, on one line"))
-    if not all(character.isprintable() or character in "\n\t" for character in given.description):
-        errors.append(FieldError("description", "contains control characters; leave them out"))
-    channels = tuple(channel for channel in Channel if channel in given.channels)
-    if not channels:
-        errors.append(FieldError("channels", f"is empty; choose from {', '.join(Channel)}"))
-    elif len(channels) < len(given.channels):
-        errors.append(FieldError("channels", "names a channel twice"))
-    errors += _delivery_errors(given.delivery, channels)
+    given = _validated(ProfileDocument, document)
+    errors = list(_head_errors(given, limits))
     instruments, query = _parse_selection(given.selection, limits, errors)
-    if errors:
-        raise InvalidInput(*errors)
-    return Profile(name, given.description, channels, instruments, query, given.delivery, given.status)
+    return _profile(given, instruments, query, errors)
+
+
+def parse_head(document: object, limits: ProfileLimits, profile: Profile) -> Profile:
+    """What a JSON value without a selection describes, with the selection of `profile`.
+
+    Raises InvalidInput naming every bad field.
+    """
+    given = _validated(ProfileHead, document)
+    return _profile(given, profile.instruments, profile.query, list(_head_errors(given, limits)))
 
 
 def profile_document(profile: Profile) -> dict[str, Any]:
-    """The JSON value that `parse_profile` reads, of a profile: what a merge patch applies to."""
-    selection: dict[str, Any] = (
-        {"query": query_document(profile.query)}
-        if profile.query is not None
-        else {"instruments": [public_id(number) for number in profile.instruments or ()]}
-    )
+    """The JSON value that `parse_profile` reads, of a profile."""
+    return {**head_document(profile), "selection": selection_document(profile)}
+
+
+def head_document(profile: Profile) -> dict[str, Any]:
+    """The JSON value that `parse_head` reads, of a profile."""
     return {
         "name": profile.name,
         "description": profile.description,
-        "channels": [channel.value for channel in profile.channels],
-        "selection": selection,
+        "channels": list(profile.channels),
         "delivery": profile.delivery.model_dump(mode="json", exclude_none=True),
-        "status": profile.status.value,
+        "status": profile.status,
     }
+
+
+def selection_document(profile: Profile) -> dict[str, Any]:
+    if profile.query is not None:
+        return {"query": query_document(profile.query)}
+    return {"instruments": [public_id(number) for number in profile.instruments or ()]}
 
 
 def query_document(query: Search) -> dict[str, Any]:
@@ -186,48 +190,39 @@ def query_document(query: Search) -> dict[str, Any]:
     return {"q": query.text, **filters} if query.text else filters
 
 
-def merge_patch(target: object, patch: object) -> object:
-    """RFC 7396, section 2: objects are merged, null removes, anything else replaces."""
-    if not isinstance(patch, Mapping):
-        return patch
-    merged = dict(target) if isinstance(target, Mapping) else {}
-    for name, value in patch.items():
-        if value is None:
-            merged.pop(name, None)
-        else:
-            merged[name] = merge_patch(merged.get(name), value)
-    return merged
+def _validated(model: type[_Given], document: object) -> _Given:
+    try:
+        return model.model_validate(document)
+    except ValidationError as error:
+        raise InvalidInput(*map(field_error, error.errors())) from error
 
 
-def describe_changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
-    """What differs between two profile documents, by field: `from` and `to`.
-
-    Listed members are told by what was `added` and `removed`, and whether others were `reordered`.
-    """
-    changes: dict[str, Any] = {
-        name: {"from": before.get(name), "to": after.get(name)}
-        for name in after
-        if before.get(name) != after.get(name)
-    }
-    if "selection" in changes:
-        old, new = before["selection"].get("instruments"), after["selection"].get("instruments")
-        if old is not None and new is not None:
-            del changes["selection"]
-            changes["instruments"] = _describe_members(old, new)
-    return changes
+def _profile(
+    given: ProfileHead,
+    instruments: tuple[int, ...] | None,
+    query: Search | None,
+    errors: Sequence[FieldError],
+) -> Profile:
+    if errors:
+        raise InvalidInput(*errors)
+    channels = tuple(channel for channel in Channel if channel in given.channels)
+    name = given.name.strip()
+    return Profile(name, given.description, channels, instruments, query, given.delivery, given.status)
 
 
-def _describe_members(old: Sequence[str], new: Sequence[str]) -> dict[str, Any]:
-    before, after = set(old), set(new)
-    kept_before = [member for member in old if member in after]
-    kept_after = [member for member in new if member in before]
-    described: dict[str, Any] = {
-        "added": [member for member in new if member not in before],
-        "removed": [member for member in old if member not in after],
-    }
-    if kept_before != kept_after:
-        described["reordered"] = True
-    return described
+def _head_errors(given: ProfileHead, limits: ProfileLimits) -> Iterable[FieldError]:
+    name = given.name.strip()
+    if not 1 <= len(name) <= limits.name_length:
+        yield FieldError("name", f"must have 1 to {limits.name_length} characters")
+    elif not name.isprintable():
+        yield FieldError("name", "must be printable, on one line")
+    if not all(character.isprintable() or character in "\n\t" for character in given.description):
+        yield FieldError("description", "contains control characters; leave them out")
+    if not given.channels:
+        yield FieldError("channels", f"is empty; choose from {', '.join(Channel)}")
+    elif len(set(given.channels)) < len(given.channels):
+        yield FieldError("channels", "names a channel twice")
+    yield from _delivery_errors(given.delivery, given.channels)
 
 
 def _delivery_errors(delivery: Delivery, channels: Sequence[Channel]) -> Iterable[FieldError]:

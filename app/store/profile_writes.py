@@ -19,7 +19,8 @@ from app.domain.errors import (
     PreconditionFailed,
 )
 from app.domain.instrument import public_id
-from app.domain.profile import Profile, describe_changes, profile_document
+from app.domain.profile import Profile, profile_document
+from app.domain.profile_patch import describe_changes
 from app.store.postgres import Connection
 from app.store.profile_rows import StoredProfile, column_values, content_of, public_profile_id, stored_profile
 from app.store.statements import Statements
@@ -62,8 +63,10 @@ async def lock_profile(
 
     Raises NotFound, and PreconditionFailed unless `accepts` its version.
     """
-    await connection.execute(SQL["lock"], profile_id)
-    stored = await find_profile(connection, profile_id)
+    record = await connection.fetchrow(SQL["lock"], profile_id)
+    if record is not None and record["version"] != record["version_of_members"]:
+        record = await connection.fetchrow(SQL["read"], profile_id)  # under the lock this stays
+    stored = _stored(record)
     if stored is None or not author.sees(stored.owner):
         raise no_such_profile(profile_id)
     if not accepts(stored.version):
@@ -72,15 +75,14 @@ async def lock_profile(
 
 
 async def find_profile(connection: Connection, profile_id: UUID) -> StoredProfile | None:
-    record = await connection.fetchrow(SQL["read"], profile_id)
-    return None if record is None else stored_profile(record, content_of(record))
+    return _stored(await connection.fetchrow(SQL["read"], profile_id))
 
 
 async def update_profile(
     connection: Connection, author: Author, before: StoredProfile, content: Profile
 ) -> StoredProfile:
     """What changes nothing is not a change. Raises NameTaken."""
-    changes = describe_changes(profile_document(before.content), profile_document(content))
+    changes = describe_changes(before.content, content)
     if not changes:
         return before
     detail = _detail(changes=changes)
@@ -119,6 +121,10 @@ async def refuse_unusable(connection: Connection, numbers: Sequence[int], member
 
 def no_such_profile(profile_id: UUID) -> NotFound:
     return NotFound(f"there is no profile {public_profile_id(profile_id)}")
+
+
+def _stored(record: asyncpg.Record | None) -> StoredProfile | None:
+    return None if record is None else stored_profile(record, content_of(record))
 
 
 async def _store(

@@ -40,17 +40,19 @@ from app.store.profile_writes import (
     update_profile,
 )
 
-MAX_ATTEMPTS: Final = 3
-DOUBT_S: Final = 1.0
-"""How long Postgres is waited for when it did not answer lately and there is a copy."""
-
-_FIRST_ID: Final = UUID(int=0)
-_T = TypeVar("_T")
-
 
 class Source(StrEnum):
     POSTGRES = "postgres"
     REDIS = "redis"
+
+
+MAX_ATTEMPTS: Final = 3
+DOUBT_S: Final = 1.0
+"""How long Postgres is waited for when it did not answer lately and there is a copy."""
+
+_READS: Final = {source: metrics.PROFILE_READS.labels(source) for source in Source}
+_FIRST_ID: Final = UUID(int=0)
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,8 +108,9 @@ class Profiles:
         async def work(connection: Connection) -> tuple[ShownProfile, _Written | None]:
             before = await lock_profile(connection, author, profile_id, accepts)
             content = change(before.content)
-            old, new = set(before.content.instruments or ()), content.instruments or ()
-            await refuse_unusable(connection, [number for number in new if number not in old], new)
+            if content.instruments != before.content.instruments:
+                old, new = set(before.content.instruments or ()), content.instruments or ()
+                await refuse_unusable(connection, [number for number in new if number not in old], new)
             return await _update(connection, author, before, content)
 
         return await self._write(work)
@@ -165,7 +168,7 @@ class Profiles:
         While Postgres does not answer: as Redis had it when Postgres last did.
         """
         profile, source = await self._find(profile_id)
-        metrics.PROFILE_READS.labels(source).inc()
+        _READS[source].inc()
         return _visible(author, profile_id, profile), source
 
     async def page(

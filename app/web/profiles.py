@@ -3,7 +3,7 @@
 import hashlib
 import re
 from collections.abc import Awaitable, Callable
-from functools import wraps
+from functools import cache, partial, wraps
 from http import HTTPStatus
 from typing import Final, TypeAlias
 from uuid import UUID
@@ -15,8 +15,9 @@ from app import metrics
 from app.domain.access import PROFILES_ADMIN
 from app.domain.cursor import decode_token, encode_token
 from app.domain.errors import InvalidInput, NotFound
-from app.domain.profile import merge_patch, parse_profile, profile_document
+from app.domain.profile import parse_profile
 from app.domain.profile_page import parse_profile_page
+from app.domain.profile_patch import patch_profile
 from app.domain.query import parse_page
 from app.store.idempotency import Once
 from app.store.profile_rows import ShownProfile, parse_profile_id, public_profile_id
@@ -40,6 +41,8 @@ _Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
 def counted(operation: str) -> Callable[[_Handler], _Handler]:
     """Counts what becomes of a handler's requests."""
 
+    counter = cache(partial(metrics.PROFILE_OPERATIONS.labels, operation))
+
     def decorate(handler: _Handler) -> _Handler:
         @wraps(handler)
         async def counting(request: web.Request) -> web.StreamResponse:
@@ -54,7 +57,7 @@ def counted(operation: str) -> Callable[[_Handler], _Handler]:
                 result = type(error).__name__
                 raise
             finally:
-                metrics.PROFILE_OPERATIONS.labels(operation, result).inc()
+                counter(result).inc()
             return response
 
         return counting
@@ -126,9 +129,7 @@ async def patch(request: web.Request) -> web.Response:
             author_of(request),
             profile_id_of(request),
             accepts,
-            lambda content: parse_profile(
-                merge_patch(profile_document(content), changes), services.profiles.limits
-            ),
+            lambda content: patch_profile(content, changes, services.profiles.limits),
         )
     )
 

@@ -32,6 +32,7 @@ FIRST: Final = f"'{0:032x}'"
 MIDDLE: Final = f"'{PROFILES // 2:032x}'"
 CASES: Final = (
     ("read", "uuid", f"'{1:032x}'", {"profiles_pkey", "profile_members_position"}),
+    ("lock", "uuid", f"'{1:032x}'", {"profiles_pkey", "profile_members_position"}),
     ("page", "text[], uuid, int", f"'{{active,paused}}', {FIRST}, 100", {"profiles_status_id"}),
     ("page", "text[], uuid, int", f"'{{paused}}', {MIDDLE}, 100", {"profiles_status_id"}),
     (

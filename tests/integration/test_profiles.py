@@ -27,7 +27,7 @@ from app.store.postgres import Connection
 from app.store.profile_rows import ShownProfile
 from app.store.profile_writes import Author
 from app.store.profiles import Profiles
-from tests.integration.conftest import open_profiles
+from tests.integration.conftest import eventually, open_profiles
 
 LIMITS = ProfileLimits(profiles_per_owner=3, members=10_000, name_length=100)
 ALICE = Author("key:alice", False, "key:1", "request-1")
@@ -99,6 +99,28 @@ async def test_32_writers_with_preconditions_lose_no_update(profiles: Profiles) 
     changes = [event.detail["changes"]["description"] for event in events[:-1]]
     assert Counter(change["to"] for change in changes) == Counter(successes)
     assert all(newer["from"] == older["to"] for newer, older in pairwise(changes))
+
+
+async def test_who_waited_for_another_writer_sees_the_members_that_it_left(
+    profiles: Profiles, database: Connection
+) -> None:
+    profile_id = (await profiles.create(ALICE, profile(**members(1, 2)), None)).profile_id
+
+    async def is_waiting() -> bool:
+        return bool(await database.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"))
+
+    async with database.transaction():
+        await database.execute("SELECT FROM profiles WHERE id = $1 FOR UPDATE", profile_id)
+        change = partial(replace, description="x")
+        update = asyncio.create_task(profiles.update(ALICE, profile_id, anything, change))
+        await eventually(is_waiting)
+        await database.execute(
+            "UPDATE profile_members SET instrument_id = 3 WHERE profile_id = $1 AND instrument_id = 2",
+            profile_id,
+        )
+        await database.execute("UPDATE profiles SET version = version + 1 WHERE id = $1", profile_id)
+    shown = await update
+    assert (shown.version, shown.selection) == (3, (1, 3))
 
 
 async def test_retries_with_one_key_have_one_effect(profiles: Profiles, database: Connection) -> None:

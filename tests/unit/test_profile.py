@@ -1,4 +1,4 @@
-"""Profiles: what is valid, what each refusal names, merge patches and described changes."""
+"""Profiles: what is valid, what each refusal names."""
 
 import json
 from typing import Any
@@ -11,8 +11,6 @@ from app.domain.errors import InvalidInput
 from app.domain.profile import (
     Channel,
     ProfileLimits,
-    describe_changes,
-    merge_patch,
     parse_profile,
     profile_document,
 )
@@ -131,45 +129,3 @@ def test_whatever_comes_is_read_or_refused_by_field(document: dict[str, Any]) ->
     else:
         again = parse_profile(json.loads(json.dumps(profile_document(profile))), LIMITS)
         assert profile_document(again) == profile_document(profile)
-
-
-@pytest.mark.parametrize(
-    ("target", "patch", "result"),
-    [  # RFC 7396, appendix A
-        ({"a": "b"}, {"a": "c"}, {"a": "c"}),
-        ({"a": "b"}, {"b": "c"}, {"a": "b", "b": "c"}),
-        ({"a": "b"}, {"a": None}, {}),
-        ({"a": "b", "b": "c"}, {"a": None}, {"b": "c"}),
-        ({"a": ["b"]}, {"a": "c"}, {"a": "c"}),
-        ({"a": "c"}, {"a": ["b"]}, {"a": ["b"]}),
-        ({"a": {"b": "c"}}, {"a": {"b": "d", "c": None}}, {"a": {"b": "d"}}),
-        ({"a": [{"b": "c"}]}, {"a": [1]}, {"a": [1]}),
-        (["a", "b"], ["c", "d"], ["c", "d"]),
-        ({"a": "b"}, ["c"], ["c"]),
-        ({"a": "foo"}, None, None),
-        ({"a": "foo"}, "bar", "bar"),
-        ({"e": None}, {"a": 1}, {"e": None, "a": 1}),
-        ([1, 2], {"a": "b", "c": None}, {"a": "b"}),
-        ({}, {"a": {"bb": {"ccc": None}}}, {"a": {"bb": {}}}),
-    ],
-)
-def test_merge_patch_is_that_of_the_standard(target: object, patch: object, result: object) -> None:
-    assert merge_patch(target, patch) == result
-
-
-def test_changes_name_fields_and_members() -> None:
-    before = profile_document(parse_profile(GOOD, LIMITS))
-    after = profile_document(
-        parse_profile({**GOOD, "name": "N", "selection": {"instruments": ["ins_3", "ins_9"]}}, LIMITS)
-    )
-    assert describe_changes(before, after) == {
-        "name": {"from": "Blue chips", "to": "N"},
-        "instruments": {"added": ["ins_9"], "removed": ["ins_7"]},
-    }
-    swapped = {**before, "selection": {"instruments": ["ins_3", "ins_7"]}}
-    assert describe_changes(before, swapped) == {
-        "instruments": {"added": [], "removed": [], "reordered": True}
-    }
-    dynamic = {**before, "selection": {"query": {"q": "bank"}}}
-    assert set(describe_changes(before, dynamic)) == {"selection"}
-    assert describe_changes(before, before) == {}

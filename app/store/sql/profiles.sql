@@ -10,8 +10,14 @@ SELECT
 FROM profiles WHERE id = $1;
 
 -- name: lock
--- To be followed by a reading in a statement of its own: this one's snapshot is older than the lock.
-SELECT FROM profiles WHERE id = $1 FOR UPDATE;
+-- The row is as it was when its lock was granted, but `members` are those of the statement's snapshot, which is
+-- older: if somebody wrote in between, `version_of_members` is not `version`.
+SELECT
+-- include: profile_columns
+       , ARRAY(SELECT instrument_id FROM profile_members
+               WHERE profile_id = profiles.id ORDER BY position) AS members
+       , (SELECT version FROM profiles AS seen WHERE seen.id = profiles.id) AS version_of_members
+FROM profiles WHERE id = $1 FOR UPDATE;
 
 -- name: lock_unless_being_written
 -- True if the profile is there and nobody is writing it; nobody will until the transaction ends.
