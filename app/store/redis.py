@@ -41,6 +41,8 @@ _UNUSABLE: Final = (
     "LOADING",
     "MASTERDOWN",
     "MISCONF",
+    "NOAUTH",
+    "NOPERM",
     "NOREPLICAS",
     "OOM",
     "READONLY",
@@ -53,23 +55,31 @@ def redis_errors() -> Iterator[None]:
     """Turns driver errors that mean *not usable now* into RedisUnavailable, fenced writes into LeaseLost."""
     try:
         yield
-    except (exceptions.ConnectionError, exceptions.TimeoutError, OSError) as error:
-        raise RedisUnavailable(f"Redis does not answer: {error}") from error
-    except exceptions.OutOfMemoryError as error:
-        raise RedisUnavailable(f"Redis is out of memory: {error}") from error
-    except (
-        exceptions.AuthenticationError,
-        exceptions.BusyLoadingError,
-        exceptions.NoPermissionError,
-        exceptions.ReadOnlyError,
-    ) as error:
-        raise RedisUnavailable(f"Redis cannot be used: {error}") from error
-    except exceptions.ResponseError as error:
-        if "FENCED" in str(error):
-            raise LeaseLost("another indexer leads now, or Redis was emptied") from error
-        if str(error).startswith(_UNUSABLE):
-            raise RedisUnavailable(f"Redis cannot be used: {error}") from error
-        raise
+    except (exceptions.RedisError, OSError) as error:
+        if (ours := translated(error)) is None:
+            raise
+        raise ours from error
+
+
+def translated(error: Exception) -> RedisUnavailable | LeaseLost | None:
+    """The project's error for one of the driver's; None where it is a defect of ours."""
+    match error:
+        case exceptions.OutOfMemoryError():
+            return RedisUnavailable(f"Redis is out of memory: {error}")
+        case (
+            exceptions.AuthenticationError()
+            | exceptions.BusyLoadingError()
+            | exceptions.NoPermissionError()
+            | exceptions.ReadOnlyError()
+        ):
+            return RedisUnavailable(f"Redis cannot be used: {error}")
+        case exceptions.ConnectionError() | exceptions.TimeoutError() | OSError():
+            return RedisUnavailable(f"Redis does not answer: {error}")
+        case exceptions.ResponseError() if "FENCED" in str(error):
+            return LeaseLost("another indexer leads now, or Redis was emptied")
+        case exceptions.ResponseError() if str(error).startswith(_UNUSABLE):
+            return RedisUnavailable(f"Redis cannot be used: {error}")
+    return None
 
 
 def open_redis(
