@@ -6,7 +6,7 @@ The router, the boundary and the description at /openapi.json all read this.
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import Final
+from typing import Any, Final, TypeAlias
 
 from aiohttp import web
 from pydantic import BaseModel
@@ -14,6 +14,8 @@ from pydantic import BaseModel
 from app.domain.errors import RegistryError
 from app.domain.query_schema import Schema
 from app.web.headers import Header
+
+Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +39,8 @@ class Endpoint:
     name: str
     method: str
     path: str
-    handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+    handler: Handler
+    """Of no other endpoint."""
     scope: str | None
     media_types: tuple[str, ...] = ()
     """What its body may be; none: it takes no body."""
@@ -57,4 +60,5 @@ class Endpoint:
     """It answers for as long as both sides like: its time is no latency, and there is no HEAD of it."""
 
 
-ENDPOINTS_BY_NAME: Final = web.AppKey("endpoints_by_name", dict[str, Endpoint])
+ENDPOINTS_BY_HANDLER: Final = web.AppKey("endpoints_by_handler", dict[Any, Endpoint])
+"""Routes have no names: aiohttp tries those that have one by one, for each method of a path anew."""

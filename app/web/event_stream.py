@@ -10,6 +10,7 @@ from aiohttp import hdrs, web
 from app import metrics
 from app.domain.errors import RegistryError
 from app.domain.query import STREAM_FIELDS, parse_position
+from app.web.boundary import set_headers
 from app.web.event_frames import Frame
 from app.web.headers import LAST_EVENT_ID, UNBUFFERED
 from app.web.listener import Listener
@@ -41,6 +42,7 @@ async def stream(request: web.Request) -> web.StreamResponse:
     )
     async with listening as listener:
         try:
+            set_headers(request, response)
             await response.prepare(request)
             async with aclosing(streams.frames(listener)) as frames:
                 async for frame in frames:

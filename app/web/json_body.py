@@ -15,8 +15,11 @@ READ_TIMEOUT_S: Final = 30.0
 async def read_json(request: web.Request) -> tuple[Any, bytes]:
     """The decoded body and its bytes. Raises InvalidInput, and aiohttp's 408 and 413."""
     try:
-        async with asyncio.timeout(READ_TIMEOUT_S):
+        if request.content.is_eof():  # as a rule it came with the head
             raw = await request.read()
+        else:
+            async with asyncio.timeout(READ_TIMEOUT_S):
+                raw = await request.read()
     except TimeoutError as error:
         raise web.HTTPRequestTimeout(text=f"the body did not come within {READ_TIMEOUT_S:.0f} s") from error
     except (web.RequestPayloadError, ConnectionError) as error:
@@ -27,7 +30,7 @@ async def read_json(request: web.Request) -> tuple[Any, bytes]:
         value = orjson.loads(raw)
     except orjson.JSONDecodeError as error:
         raise InvalidInput.of("body", f"is not valid JSON: {error}") from error
-    if _is_deeper(value, MAX_DEPTH):
+    if raw.count(b"[") + raw.count(b"{") > MAX_DEPTH and _is_deeper(value, MAX_DEPTH):
         raise InvalidInput.of("body", f"is nested deeper than {MAX_DEPTH} levels")
     return value, raw
 

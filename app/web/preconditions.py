@@ -13,8 +13,8 @@ def entity_tag(version: int | str) -> str:
 
 def is_known(request: web.Request, version: int | str) -> bool:
     """Whether If-None-Match names this version (section 13.1.2)."""
-    given = request.headers.getall(hdrs.IF_NONE_MATCH, ())
-    return _names([tags.replace("W/", "") for tags in given], version)
+    given = request.headers.getall(hdrs.IF_NONE_MATCH, None)
+    return given is not None and _names([tags.replace("W/", "") for tags in given], version)
 
 
 def required_match(request: web.Request) -> Callable[[int], bool]:

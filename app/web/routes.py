@@ -282,7 +282,6 @@ def route_table() -> list[web.RouteDef]:
             endpoint.path,
             endpoint.handler,
             {
-                "name": endpoint.name,
                 "expect_handler": _expect,
                 **({"allow_head": not endpoint.is_stream} if endpoint.method == "GET" else {}),
             },

@@ -93,7 +93,13 @@ async def running_api(
         "anonymous_scopes": (INSTRUMENTS_READ,),
         **settings,
     }
-    app = make_app(Settings(**values), parameters or Parameters(), died)
+    async with serving(make_app(Settings(**values), parameters or Parameters(), died)) as client:
+        yield client
+    assert not died.done(), died
+
+
+@asynccontextmanager
+async def serving(app: web.Application) -> AsyncIterator[Client]:
     runner = ProblemRunner(app, shutdown_timeout_s=5)
     await runner.setup()
     try:
@@ -101,7 +107,6 @@ async def running_api(
         host, port = runner.addresses[0]
         async with ClientSession(f"http://{host}:{port}") as client:
             yield client
-        assert not died.done(), died
     finally:
         await runner.cleanup()
 

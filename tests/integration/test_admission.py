@@ -2,12 +2,10 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from aiohttp import ClientSession, web
 from pydantic import SecretStr
 from redis.asyncio import Redis
 
@@ -22,10 +20,8 @@ from app.store.api_keys import add_key
 from app.store.postgres import Connection
 from app.store.redis import execute
 from app.web.admission import network_of
-from app.web.endpoint import ENDPOINTS_BY_NAME, Answer, Endpoint
-from app.web.server import ProblemRunner
 from app.web.services import SERVICES
-from tests.integration.conftest import Client, fresh_window, running_api, script_calls
+from tests.integration.conftest import Client, fresh_window, running_api, script_calls, serving
 from tests.integration.openid import AUDIENCE, ISSUER, Provider, signed
 
 PROFILES = "/v1/subscription-profiles"
@@ -183,25 +179,10 @@ async def test_a_search_does_not_ask_redis_whether_it_may(
         await redis_client.client_unpause()
 
 
-@pytest.fixture
-async def streaming_app(database_url: str, redis_url: str) -> web.Application:
-    """The application with one more route, which answers in pieces; searches have one connection."""
-
-    async def stream(request: web.Request) -> web.StreamResponse:
-        response = web.StreamResponse()
-        await response.prepare(request)
-        await response.write(b"piece")
-        return response
-
-    endpoint = Endpoint(
-        "stream",
-        "GET",
-        "/stream",
-        stream,
-        INSTRUMENTS_READ,
-        summary="Stream",
-        answers=(Answer(None, media_type="text/plain"),),
-    )
+async def test_searches_that_take_every_connection_do_not_hold_admissions_up(
+    database_url: str, redis_url: str, redis_client: Redis
+) -> None:
+    """The limit of 100 is asked of Redis at each request, while the searches' one connection is taken."""
     settings = Settings(
         database_url=SecretStr(database_url),
         redis_url=SecretStr(redis_url),
@@ -210,44 +191,15 @@ async def streaming_app(database_url: str, redis_url: str) -> web.Application:
         anonymous_requests_per_minute=100,
     )
     app = make_app(settings, Parameters(), asyncio.get_running_loop().create_future())
-    app[ENDPOINTS_BY_NAME]["stream"] = endpoint
-    app.router.add_get(endpoint.path, endpoint.handler, name=endpoint.name)
-    return app
-
-
-@pytest.fixture
-async def streaming_api(streaming_app: web.Application) -> AsyncIterator[Client]:
-    runner = ProblemRunner(streaming_app, shutdown_timeout_s=5)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        host, port = runner.addresses[0]
-        async with ClientSession(f"http://{host}:{port}") as client:
-            yield client
-    finally:
-        await runner.cleanup()
-
-
-async def test_a_stream_carries_the_headers_as_well(streaming_api: Client) -> None:
-    async with streaming_api.get("/stream", headers={"X-Request-ID": "seen"}) as response:
-        assert await response.read() == b"piece"
-        assert response.headers["X-Request-ID"] == "seen"
-        assert (response.headers["RateLimit-Limit"], response.headers["RateLimit-Remaining"]) == ("100", "99")
-
-
-async def test_searches_that_take_every_connection_do_not_hold_admissions_up(
-    streaming_app: web.Application, streaming_api: Client, redis_client: Redis
-) -> None:
-    """The limit of 100 is asked of Redis at each request, while the searches' one connection is taken."""
-    index = streaming_app[SERVICES].index
-    blocked = asyncio.create_task(execute(index._client, "BLPOP", "nothing", 3))
-    await asyncio.sleep(0)
-    for left in (99, 98, 97):
-        async with streaming_api.get("/stream") as response:
-            assert (response.status, response.headers["RateLimit-Remaining"]) == (200, str(left))
-    assert await redis_client.hget(f"{KEY_PREFIX}address:127.0.0.1", "used") == b"3", "Redis was asked"
-    assert not blocked.done()
-    assert await blocked is None
+    async with serving(app) as api:
+        blocked = asyncio.create_task(execute(app[SERVICES].index._client, "BLPOP", "nothing", 3))
+        await asyncio.sleep(0)
+        for left in (99, 98, 97):
+            async with api.get("/v1/instruments/ins_1/history") as response:
+                assert (response.status, response.headers["RateLimit-Remaining"]) == (404, str(left))
+        assert await redis_client.hget(f"{KEY_PREFIX}address:127.0.0.1", "used") == b"3", "Redis was asked"
+        assert not blocked.done()
+        assert await blocked is None
 
 
 @pytest.mark.parametrize(

@@ -374,6 +374,15 @@ async def test_streams_are_limited_per_owner_and_in_all(service: str, redis_url:
             await eventually(room)
 
 
+async def test_a_stream_carries_the_headers_of_every_answer(api: Client) -> None:
+    path = await create(api)
+    headers = {**ALICE, "X-Request-ID": "seen"}
+    async with api.get(f"{path}/stream", headers=headers, timeout=FOR_EVER) as response:
+        assert response.headers["X-Request-ID"] == "seen"
+        assert int(response.headers["RateLimit-Remaining"]) < int(response.headers["RateLimit-Limit"])
+        assert response.headers["Cache-Control"] == "no-store"
+
+
 async def test_heartbeats_come_while_nothing_happens(api: Client) -> None:
     path = await create(api)
     async with listening(api, path) as stream:

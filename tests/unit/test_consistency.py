@@ -27,7 +27,8 @@ from app.environment import EnvironmentModel, variable_name
 from app.main import make_app
 from app.parameters.definitions import Parameters
 from app.settings import Settings
-from app.web.endpoint import ENDPOINTS_BY_NAME
+from app.web import event_stream
+from app.web.endpoint import ENDPOINTS_BY_HANDLER
 from app.web.openapi import MEANINGS, PROBLEM_HEADERS
 from app.web.problems import CONTENT_TYPE, problem_of
 from app.web.routes import ENDPOINTS
@@ -69,6 +70,7 @@ def test_every_route_declares_a_known_scope_or_is_meant_to_be_open() -> None:
     assert open_routes == {"live", "ready", "metrics", "openapi", "root"}
     assert all(endpoint.scope in SCOPES for endpoint in ENDPOINTS if endpoint.scope)
     assert len({endpoint.name for endpoint in ENDPOINTS}) == len(ENDPOINTS)
+    assert len({endpoint.handler for endpoint in ENDPOINTS}) == len(ENDPOINTS)
 
 
 async def test_every_route_of_the_application_is_one_of_the_table() -> None:
@@ -76,17 +78,17 @@ async def test_every_route_of_the_application_is_one_of_the_table() -> None:
     settings = Settings(database_url=SecretStr("postgresql://u@host/d"), redis_url=SecretStr("redis://host"))
     app = make_app(settings, Parameters(), asyncio.get_running_loop().create_future())
     served = [
-        (route.method, route.resource.canonical if route.resource else None, route.name)
+        (route.method, route.resource.canonical if route.resource else None, route.handler)
         for route in app.router.routes()
     ]
-    declared = [(endpoint.method, endpoint.path, endpoint.name) for endpoint in ENDPOINTS]
+    declared = [(endpoint.method, endpoint.path, endpoint.handler) for endpoint in ENDPOINTS]
     heads = [
-        ("HEAD", path, name)
-        for method, path, name in declared
-        if method == "GET" and name != "profile_stream"
+        ("HEAD", path, handler)
+        for method, path, handler in declared
+        if method == "GET" and handler is not event_stream.stream
     ]
     assert sorted(served, key=str) == sorted(declared + heads, key=str)
-    assert app[ENDPOINTS_BY_NAME] == {endpoint.name: endpoint for endpoint in ENDPOINTS}
+    assert app[ENDPOINTS_BY_HANDLER] == {endpoint.handler: endpoint for endpoint in ENDPOINTS}
 
 
 def test_every_reason_of_refusal_is_documented() -> None:
