@@ -1,27 +1,40 @@
 """What the service is measured against: the least that a process can do for the same answer.
 
     python -m loadtests.bare handler PORT FILE    an aiohttp handler that returns the file's bytes
-    python -m loadtests.bare writes SECONDS       a loop of a profile write's statements; prints writes/s
+    python -m loadtests.bare KIND SECONDS         a loop of the statements of writes; prints writes/s
 
-The second takes REGISTRY_DATABASE_URL.
+KIND is `patches`, `edits` (of members) or `lives` (creations and deletions). It takes REGISTRY_DATABASE_URL.
+Writers have a connection each: they wait for no pool.
 """
 
 import asyncio
 import os
+import random
 import sys
 import time
+from collections.abc import Awaitable, Callable
+from itertools import cycle
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
+from uuid import uuid4
 
 import asyncpg
 import uvloop
 from aiohttp import web
 
 from app.store.copy_epochs import SQL as COPIES
+from app.store.idempotency import SQL as IDEMPOTENCY
 from app.store.profile_writes import SQL as PROFILES
 
 WRITERS: Final = 10
 """As many as the service's connections to Postgres by default."""
+OWNERS: Final = 10
+MEMBERS: Final = 100
+INSTRUMENTS: Final = 2 * MEMBERS
+EDITED: Final = 10
+"""Instruments that an edit adds, and that it removes; half of them are there already, or not there."""
+
+_CHANGED: Final = '{"changes":{"description":{"from":"","to":""}}}'
 
 
 async def handle(port: int, body: bytes) -> None:
@@ -36,41 +49,99 @@ async def handle(port: int, body: bytes) -> None:
     await asyncio.Event().wait()
 
 
-async def write(seconds: float) -> float:
-    """Change the descriptions of all profiles in turn; the writes per second."""
-    pool = await asyncpg.create_pool(os.environ["REGISTRY_DATABASE_URL"], min_size=WRITERS, max_size=WRITERS)
-    profiles = await pool.fetch("SELECT * FROM profiles")
+async def patch(connection: Any, profile_id: Any) -> int:
+    """Change a description."""
+    async with connection.transaction():
+        profile = await connection.fetchrow(PROFILES["lock"], profile_id)
+        await _update(connection, profile, description=f"bare {random.random()}")
+        await connection.fetchrow(COPIES["join"])
+    return 1
+
+
+async def edit(connection: Any, profile_id: Any) -> int:
+    """Add and remove members, with an Idempotency-Key."""
+    scope = "bare", "POST", "/v1/subscription-profiles", uuid4().hex
+    some = random.sample(range(1, INSTRUMENTS + 1), 2 * EDITED)
+    async with connection.transaction():
+        await connection.fetchval(IDEMPOTENCY["lock"], *scope)
+        await connection.fetchrow(IDEMPOTENCY["find"], *scope)
+        profile = await connection.fetchrow(PROFILES["lock"], profile_id)
+        members = set(profile["members"])
+        added = [number for number in some[:EDITED] if number not in members]
+        removed = [number for number in some[EDITED:] if number in members]
+        await connection.fetch(PROFILES["unusable_instruments"], added)
+        await _update(connection, profile, member_count=len(members) + len(added) - len(removed))
+        await connection.execute(PROFILES["remove_members"], profile_id, removed)
+        await connection.execute(PROFILES["add_members"], profile_id, added)
+        await _remember(connection, scope, profile_id)
+        await connection.fetchrow(COPIES["join"])
+    return 1
+
+
+async def live(connection: Any, _: Any) -> int:
+    """Create a profile, with an Idempotency-Key, and delete it."""
+    profile_id, members = uuid4(), list(range(1, MEMBERS + 1))
+    owner = f"bare {random.randrange(OWNERS)}"
+    scope = owner, "POST", "/v1/subscription-profiles", profile_id.hex
+    async with connection.transaction():
+        await connection.fetchval(IDEMPOTENCY["lock"], *scope)
+        await connection.fetchrow(IDEMPOTENCY["find"], *scope)
+        await connection.execute(PROFILES["lock_owner"], owner)
+        await connection.fetchval(PROFILES["count_of_owner"], owner)
+        await connection.fetch(PROFILES["unusable_instruments"], members)
+        content = profile_id.hex, "", ["trades", "quotes"], None, MEMBERS, '{"mode":"streaming"}', "active"
+        await connection.fetch(
+            PROFILES["insert"], profile_id, owner, *content, "bare", "bare", '{"profile":{}}'
+        )
+        await connection.execute(PROFILES["add_members"], profile_id, members)
+        await _remember(connection, scope, profile_id)
+        await connection.fetchrow(COPIES["join"])
+    async with connection.transaction():
+        await connection.fetchrow(PROFILES["lock"], profile_id)
+        await connection.execute(PROFILES["record_deletion"], profile_id, "bare", "bare", '{"profile":{}}')
+        await connection.execute(PROFILES["delete"], profile_id)
+        await connection.fetchrow(COPIES["join"])
+    return 2
+
+
+async def _update(connection: Any, profile: Any, **changes: Any) -> None:
+    names = ("id", "name", "description", "channels", "query", "member_count", "delivery", "status")
+    values = [changes.get(name, profile[name]) for name in names]
+    await connection.fetch(PROFILES["update"], *values, "bare", "bare", _CHANGED)
+
+
+async def _remember(connection: Any, scope: tuple[str, ...], profile_id: Any) -> None:
+    body = b"x" * 1000
+    await connection.execute(IDEMPOTENCY["remember"], *scope, bytes(32), profile_id, 1, body, 24)
+
+
+KINDS: Final[dict[str, Callable[[Any, Any], Awaitable[int]]]] = {
+    "patches": patch,
+    "edits": edit,
+    "lives": live,
+}
+
+
+async def write(kind: str, seconds: float) -> float:
+    """Write to profiles for a while; the writes per second."""
+    connections = [await asyncpg.connect(os.environ["REGISTRY_DATABASE_URL"]) for _ in range(WRITERS)]
+    rows = await connections[0].fetch("SELECT id FROM profiles WHERE name ^@ 'Profile'")
     deadline = time.perf_counter() + seconds
     written = 0
 
-    async def writer() -> None:
+    async def writer(number: int, connection: Any) -> None:
         nonlocal written
-        while time.perf_counter() < deadline:
-            written += 1
-            profile = profiles[written % len(profiles)]
-            async with pool.acquire() as connection, connection.transaction():
-                await connection.execute(PROFILES["lock"], profile["id"])
-                await connection.fetchrow(PROFILES["read"], profile["id"])
-                await connection.fetch(
-                    PROFILES["update"],
-                    profile["id"],
-                    profile["name"],
-                    f"bare {written}",
-                    profile["channels"],
-                    profile["query"],
-                    profile["member_count"],
-                    profile["delivery"],
-                    profile["status"],
-                    "bare",
-                    "bare",
-                    '{"changes":{"description":{"from":"","to":""}}}',
-                )
-                await connection.fetchrow(COPIES["join"])
+        for profile in cycle(rows[number::WRITERS]):  # of its own: nobody waits for another's lock
+            if time.perf_counter() >= deadline:
+                break
+            done = await KINDS[kind](connection, profile["id"])
+            written += done
 
     started = time.perf_counter()
-    await asyncio.gather(*(writer() for _ in range(WRITERS)))
+    await asyncio.gather(*map(writer, range(WRITERS), connections))
     elapsed_s = time.perf_counter() - started
-    await pool.close()
+    for connection in connections:
+        await connection.close()
     return written / elapsed_s
 
 
@@ -78,7 +149,7 @@ if __name__ == "__main__":
     match sys.argv[1:]:
         case ["handler", port, file]:
             uvloop.run(handle(int(port), Path(file).read_bytes()))
-        case ["writes", seconds]:
-            print(uvloop.run(write(float(seconds))))
+        case [kind, seconds] if kind in KINDS:
+            print(uvloop.run(write(kind, float(seconds))))
         case _:
             sys.exit(__doc__)

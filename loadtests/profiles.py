@@ -3,9 +3,11 @@
     make bench-profiles
 
 Reads of a profile from its copy in Redis are compared with a bare aiohttp handler that returns the same
-bytes; writes (a PATCH of the description) with a bare asyncpg loop of the same statements. One worker, with
-authentication, metrics and logs. Sides take turns, so that what else the machine does falls on both; the
-median of the rounds counts. The load comes from wrk. The exit status is 1 when a ratio is missed.
+bytes; writes with bare asyncpg loops of the same statements: `patches` change a description and are the
+least that a write can be, `edits` add and remove members, `lives` create and delete profiles of a hundred
+members. One process, with authentication, limits, metrics and logs. Sides take turns, so that what else the
+machine does falls on both; the median of the rounds counts. The load comes from wrk. The exit status is 1
+when a ratio is missed.
 """
 
 import asyncio
@@ -18,6 +20,8 @@ import statistics
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -27,33 +31,19 @@ import asyncpg
 from app.auth.api_keys import key_hash
 from app.embedded.children import free_port
 from app.store.api_keys import add_key
-from loadtests.bare import WRITERS
+from loadtests.bare import INSTRUMENTS, KINDS, MEMBERS, OWNERS, WRITERS
 from loadtests.servers import embedded_servers, running
 
-LIMITS: Final = {"reads": 0.3, "writes": 0.6}
+LIMITS: Final = {"reads": 0.3, "patches": 0.6, "edits": 0.6, "lives": 0.6}
 PROFILES: Final = 64
-MEMBERS: Final = 100
 READERS: Final = 64
 ROUNDS: Final = 5
 ROUND_S: Final = 6
 WARM_UP_S: Final = 3
 PATH: Final = "/v1/subscription-profiles"
-HEADERS: Final = {"X-API-Key": "measure"}
-
-WRK_SCRIPT: Final = """
-local paths = {%s}
-local turn = 0
-request = function()
-    turn = turn + 1
-    local path = paths[turn %% #paths + 1]
-    if %s then
-        return wrk.format("GET", path)
-    end
-    wrk.headers["Content-Type"] = "application/merge-patch+json"
-    wrk.headers["If-Match"] = "*"
-    return wrk.format("PATCH", path, nil, string.format('{"description":"written %%d"}', turn))
-end
-"""
+SCRIPT: Final = Path(__file__).with_name("profiles.lua")
+KEY: Final = "measure-0"
+"""Of the profiles that are read and changed."""
 
 
 async def main() -> int:
@@ -70,19 +60,7 @@ async def main() -> int:
 
 
 async def measure(database_url: str, redis_url: str, folder: Path) -> dict[str, Any]:
-    connection = await asyncpg.connect(database_url)
-    await connection.execute(
-        "INSERT INTO instruments (symbol, name, asset_class) "
-        "SELECT 'S' || n, 'N', 'equity' FROM generate_series(1, $1) AS n",
-        MEMBERS,
-    )
-    await connection.close()
-    await add_key(
-        database_url,
-        owner="measure",
-        scopes=("profiles:read", "profiles:write"),
-        secret_sha256=key_hash(HEADERS["X-API-Key"]),
-    )
+    await make_instruments_and_keys(database_url)
     port, bare_port = free_port(), free_port()
     environment = {
         **os.environ,
@@ -95,21 +73,18 @@ async def measure(database_url: str, redis_url: str, folder: Path) -> dict[str, 
         (folder / "body").write_bytes(body)
         bare = ["-m", "loadtests.bare", "handler", str(bare_port), str(folder / "body")]
         async with running("bare", bare, folder, environment):
-            for name, is_read in (("read", True), ("write", False)):
-                (folder / name).write_text(
-                    WRK_SCRIPT % (",".join(f"'{path}'" for path in paths), "true" if is_read else "false")
-                )
-            sides = {
-                "reads": (
-                    lambda: wrk(port, folder / "read", READERS),
-                    lambda: wrk(bare_port, folder / "read", READERS),
+            figures = {
+                "reads": compare(
+                    lambda: wrk(port, "reads", READERS, paths),
+                    lambda: wrk(bare_port, "reads", READERS, paths),
                 ),
-                "writes": (
-                    lambda: wrk(port, folder / "write", WRITERS),
-                    lambda: bare_writes(environment),
-                ),
+                **{
+                    kind: compare(
+                        partial(wrk, port, kind, WRITERS, paths), partial(bare_writes, kind, environment)
+                    )
+                    for kind in KINDS
+                },
             }
-            figures = {name: compare(*pair) for name, pair in sides.items()}
         sources = await read_sources(f"http://127.0.0.1:{port}")
     return {
         "machine": f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}",
@@ -130,10 +105,9 @@ def compare(service: Any, bare: Any) -> dict[str, Any]:
     }
 
 
-def wrk(port: int, script: Path, connections: int) -> float:
-    headers = [part for name, value in HEADERS.items() for part in ("-H", f"{name}: {value}")]
-    target = f"http://127.0.0.1:{port}"
-    command = ["wrk", "-t1", f"-c{connections}", f"-d{ROUND_S}s", "-s", str(script), *headers, target]
+def wrk(port: int, kind: str, connections: int, paths: Sequence[str]) -> float:
+    command = ["wrk", "-t1", f"-c{connections}", f"-d{ROUND_S}s", "-s", str(SCRIPT)]
+    command += [f"http://127.0.0.1:{port}", "--", kind, *paths]
     output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     if "Non-2xx" in output or "Socket errors" in output:
         raise RuntimeError(output)
@@ -143,15 +117,32 @@ def wrk(port: int, script: Path, connections: int) -> float:
     return float(found[1])
 
 
-def bare_writes(environment: dict[str, str]) -> float:
-    command = [sys.executable, "-m", "loadtests.bare", "writes", str(ROUND_S)]
+def bare_writes(kind: str, environment: dict[str, str]) -> float:
+    command = [sys.executable, "-m", "loadtests.bare", kind, str(ROUND_S)]
     return float(subprocess.run(command, check=True, capture_output=True, env=environment).stdout)
+
+
+async def make_instruments_and_keys(database_url: str) -> None:
+    connection = await asyncpg.connect(database_url)
+    await connection.execute(
+        "INSERT INTO instruments (symbol, name, asset_class) "
+        "SELECT 'S' || n, 'N', 'equity' FROM generate_series(1, $1) AS n",
+        INSTRUMENTS,
+    )
+    await connection.close()
+    scopes = ("profiles:read", "profiles:write")
+    keys = {
+        **{f"measure-{number}": scopes for number in range(OWNERS)},
+        "measure-all": (*scopes, "profiles:admin"),
+    }
+    for name, granted in keys.items():
+        await add_key(database_url, owner=name, scopes=granted, secret_sha256=key_hash(name))
 
 
 async def create_profiles(base_url: str) -> tuple[list[str], bytes]:
     """Their paths, and what one of them is shown as."""
     members = [f"ins_{number}" for number in range(1, MEMBERS + 1)]
-    async with aiohttp.ClientSession(base_url, headers=HEADERS) as session:
+    async with aiohttp.ClientSession(base_url, headers={"X-API-Key": KEY}) as session:
         while not await is_live(session):  # noqa: ASYNC110 - another process says so
             await asyncio.sleep(0.1)
         await asyncio.sleep(WARM_UP_S)

@@ -1,0 +1,122 @@
+"""One connection that many share: everybody gets the reply to its own command, or an error, in time."""
+
+import asyncio
+import random
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, cast
+
+import pytest
+from redis.asyncio.connection import AbstractConnection
+from redis.exceptions import ResponseError
+
+from app.domain.errors import LeaseLost, RedisUnavailable
+from app.store.redis import open_redis
+from app.store.redis_line import RedisLine
+from tests.wire import wire_to
+
+TIMEOUT_S = 0.3
+
+
+@asynccontextmanager
+async def opened(url: str) -> AsyncIterator[RedisLine]:
+    pool = open_redis(url, pool_size=1, timeout_s=None).connection_pool
+    connection = cast("AbstractConnection", pool.make_connection())  # type: ignore[no-untyped-call]
+    await connection.connect()  # type: ignore[no-untyped-call]
+    line = RedisLine(connection, TIMEOUT_S)
+    try:
+        yield line
+    finally:
+        await line.close()
+
+
+@pytest.fixture
+async def line(redis_url: str) -> AsyncIterator[RedisLine]:
+    async with opened(redis_url) as opened_line:
+        yield opened_line
+
+
+async def test_callers_that_give_up_shift_no_replies(line: RedisLine) -> None:
+    chance = random.Random(1)  # noqa: S311
+    answered = 0
+
+    async def ask(number: int) -> None:
+        nonlocal answered
+        text = b"%d" % number * chance.randrange(1, 2000)
+        try:
+            async with asyncio.timeout(chance.choice((0, 0.0001, 0.001, None))):
+                assert await line.send("ECHO", text) == text
+                answered += 1
+        except TimeoutError:
+            pass
+
+    for turn in range(20):
+        await asyncio.gather(*(ask(turn * 100 + number) for number in range(100)))
+    assert 500 <= answered < 2000
+    assert await line.send("ECHO", "last") == b"last"
+
+
+async def test_refusals_are_their_own_callers(line: RedisLine) -> None:
+    script = "return redis.error_reply(ARGV[1])"
+    replies = await asyncio.gather(
+        line.send("ECHO", "before"),
+        line.send("NOSUCH"),
+        line.send("EVAL", script, 0, "READONLY replica"),
+        line.send("EVAL", script, 0, "FENCED"),
+        line.send("ECHO", "after"),
+        return_exceptions=True,
+    )
+    kinds = (bytes, ResponseError, RedisUnavailable, LeaseLost, bytes)
+    assert tuple(type(reply) for reply in replies) == kinds
+    assert (replies[0], replies[-1]) == (b"before", b"after")
+
+
+async def test_replies_of_every_kind_are_told_from_none_yet(line: RedisLine) -> None:
+    assert await line.send("EVAL", "redis.setresp(3); return false", 0) is False
+    assert await line.send("EVAL", "redis.setresp(3); return {map={a=1}}", 0) == {b"a": 1}
+    assert await line.send("EVAL", "redis.setresp(3); return {double=0}", 0) == 0
+    assert await line.send("GET", "nothing") is None
+
+
+async def test_a_silent_server_is_given_up_by_all(redis_url: str) -> None:
+    async with wire_to(redis_url) as wire, opened(wire.url) as line:
+        assert await line.send("PING") == b"PONG"
+        wire.freeze()
+        began = time.monotonic()
+        first = [line.send("ECHO", number) for number in range(5)]
+        await asyncio.sleep(TIMEOUT_S / 2)
+        later = line.send("ECHO", "later")
+        outcomes: list[Any] = await asyncio.gather(*first, later, return_exceptions=True)
+        assert {type(outcome) for outcome in outcomes} == {RedisUnavailable}
+        assert TIMEOUT_S <= time.monotonic() - began < 2 * TIMEOUT_S
+        wire.mend()
+        with pytest.raises(RedisUnavailable):  # what comes now would be the replies of those before
+            await line.send("ECHO", "again")
+
+
+async def test_a_slow_reply_does_not_fail_those_that_were_quick(redis_url: str) -> None:
+    async with opened(redis_url) as line:
+        for _ in range(8):
+            assert await line.send("PING") == b"PONG"
+            await asyncio.sleep(TIMEOUT_S / 4)
+
+
+async def test_a_cut_connection_fails_all_at_once(redis_url: str) -> None:
+    async with wire_to(redis_url) as wire, opened(wire.url) as line:
+        blocked = line.send("BLPOP", "nothing", 5)
+        await asyncio.sleep(0.05)
+        began = time.monotonic()
+        await wire.cut()
+        with pytest.raises(RedisUnavailable):
+            await blocked
+        with pytest.raises(RedisUnavailable):
+            await line.send("PING")
+        assert time.monotonic() - began < TIMEOUT_S
+
+
+async def test_closing_fails_who_waits(redis_url: str) -> None:
+    async with opened(redis_url) as line:
+        blocked = line.send("BLPOP", "nothing", 5)
+    with pytest.raises(RedisUnavailable):
+        await blocked
