@@ -69,7 +69,7 @@ def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
         yield from nodes(inner)
 
 
-async def test_reads_go_through_indexes_alone(million: Connection) -> None:
+async def test_reads_of_a_million_go_through_indexes(million: Connection) -> None:
     for mode, (statement, types, arguments, indexes) in product(
         ("force_custom_plan", "force_generic_plan"), CASES
     ):

@@ -26,6 +26,16 @@ MALFORMED = {
 }
 
 
+async def test_methods_that_callers_make_up_are_one_label(api: Client) -> None:
+    for method in ("BREW", "WHEN"):
+        async with api.request(method, "/health/live") as response:
+            assert response.status == 405
+    async with api.get("/metrics") as response:
+        exported = await response.text()
+    assert 'method="other"' in exported
+    assert "BREW" not in exported
+
+
 @pytest.mark.parametrize("case", MALFORMED)
 async def test_malformed_requests_are_problems(api: Client, case: str) -> None:
     request, status = MALFORMED[case]
