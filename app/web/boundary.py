@@ -22,7 +22,7 @@ from app.web.services import PRINCIPAL, QUOTA, REQUEST_ID, SERVICES
 
 UNMATCHED: Final = "unmatched"
 OTHER_METHOD: Final = "other"
-"""Labels of what a caller may name as it likes."""
+"""Labels of paths and methods that no endpoint has."""
 _ANY_MEDIA_TYPES: Final = ("application/json",)
 _PROCESS: Final = secrets.token_hex(6)
 _REQUESTS: Final = count(1)
