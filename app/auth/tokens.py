@@ -12,7 +12,6 @@ import json
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any, Final, NoReturn
@@ -20,8 +19,8 @@ from typing import Any, Final, NoReturn
 import jwt
 import structlog
 from aiohttp import ClientError, ClientSession, ClientTimeout, DummyCookieJar
-from cryptography.exceptions import UnsupportedAlgorithm
 
+from app.auth.key_set import ALGORITHMS, SigningKey, fetch_key_set
 from app.domain.access import SCOPES, Principal, owner_of_token
 from app.domain.errors import AuthFailure, NotAuthenticated, ProviderUnavailable
 from app.tasks import end_tasks
@@ -29,35 +28,14 @@ from app.tasks import end_tasks
 MAX_KEY_SET_AGE_S: Final = 300.0
 MIN_FETCH_GAP_S: Final = 10.0
 FETCH_TIMEOUT_S: Final = 5.0
-MAX_KEY_SET_BYTES: Final = 1024 * 1024
 MAX_TOKEN_CHARS: Final = 8192
 MAX_SUBJECT_CHARS: Final = 255
 MAX_VERIFIED_TOKENS: Final = 10_000
 LEEWAY_S: Final = 30.0
 
-_RSA_ALGORITHMS: Final = frozenset({"RS256", "RS384", "RS512", "PS256", "PS384", "PS512"})
-_CURVE_ALGORITHMS: Final = {
-    ("EC", "P-256"): frozenset({"ES256"}),
-    ("EC", "P-384"): frozenset({"ES384"}),
-    ("EC", "P-521"): frozenset({"ES512"}),
-    ("OKP", "Ed25519"): frozenset({"EdDSA"}),
-    ("OKP", "Ed448"): frozenset({"EdDSA"}),
-}
-_ALGORITHMS: Final = _RSA_ALGORITHMS.union(*_CURVE_ALGORITHMS.values())
-_PUBLIC_MEMBERS: Final = {"RSA": ("n", "e"), "EC": ("crv", "x", "y"), "OKP": ("crv", "x")}
 _GET_ANOTHER: Final = "get another from the provider"
 
 log = structlog.get_logger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class SigningKey:
-    """A provider's public key and the algorithms that it may be used with."""
-
-    kid: str | None
-    algorithms: frozenset[str]
-    members: tuple[str, ...]
-    public_key: Any = field(compare=False, repr=False)
 
 
 class TokenVerifier:
@@ -209,7 +187,7 @@ class TokenVerifier:
 
     async def _fetch(self, session: ClientSession, began_at: float) -> None:
         try:
-            keys = parse_key_set(await _download(session, self._jwks_url))
+            keys = await fetch_key_set(session, self._jwks_url)
         except (ClientError, TimeoutError, OSError, ValueError) as error:
             if self._failure is None:
                 log.warning("OpenID keys cannot be fetched", url=self._jwks_url, reason=repr(error))
@@ -222,57 +200,6 @@ class TokenVerifier:
             self._verified.clear()
 
 
-async def _download(session: ClientSession, url: str) -> bytes:
-    body = bytearray()
-    async with session.get(url, allow_redirects=False) as response:
-        if response.status != 200:
-            raise ValueError(f"the provider answered {response.status} instead of 200")
-        async for chunk in response.content.iter_any():
-            body += chunk
-            if len(body) > MAX_KEY_SET_BYTES:
-                raise ValueError(f"the key set is longer than {MAX_KEY_SET_BYTES} bytes")
-    return bytes(body)
-
-
-def parse_key_set(body: bytes) -> frozenset[SigningKey]:
-    """The usable keys of a JWKS document; a key that cannot be used is left out (RFC 7517, section 5)."""
-    try:
-        document = json.loads(body)
-    except RecursionError as error:
-        raise ValueError("the key set is nested too deeply") from error
-    entries = document.get("keys") if isinstance(document, dict) else None
-    if not isinstance(entries, list):
-        raise ValueError("the key set has no list of keys")
-    found = (_signing_key(entry) for entry in entries if isinstance(entry, dict))
-    return frozenset(key for key in found if key is not None)
-
-
-def _signing_key(entry: dict[str, Any]) -> SigningKey | None:
-    kty, kid, own_algorithm = entry.get("kty"), entry.get("kid"), entry.get("alg")
-    if not isinstance(kty, str) or kty not in _PUBLIC_MEMBERS or entry.get("use", "sig") != "sig":
-        return None
-    public = {name: entry.get(name) for name in ("kty", *_PUBLIC_MEMBERS[kty])}
-    members = tuple(value for value in public.values() if isinstance(value, str))
-    if len(members) < len(public) or not isinstance(kid, str | None):
-        return None
-    algorithms = (
-        _RSA_ALGORITHMS if kty == "RSA" else _CURVE_ALGORITHMS.get((kty, str(public["crv"])), frozenset())
-    )
-    if own_algorithm is not None:
-        algorithms = frozenset(name for name in algorithms if name == own_algorithm)
-    if not algorithms:
-        return None
-    try:
-        jwk = jwt.PyJWK(public, algorithm=min(algorithms))
-        weakness = jwk.Algorithm.check_key_length(jwk.key)
-    except (jwt.PyJWTError, ValueError, UnsupportedAlgorithm) as error:
-        weakness = str(error)
-    if weakness:
-        log.warning("an OpenID key is left out", reason=weakness)
-        return None
-    return SigningKey(kid, algorithms, members, jwk.key)
-
-
 def _digest(token: str) -> bytes:
     return sha256(token.encode("utf-8", "surrogateescape")).digest()
 
@@ -283,8 +210,8 @@ def _read_header(token: str) -> dict[str, Any]:
     except jwt.PyJWTError:
         _refuse_malformed()
     algorithm = header.get("alg")
-    if not isinstance(algorithm, str) or algorithm not in _ALGORITHMS:
-        _refuse(f"is not signed with one of {', '.join(sorted(_ALGORITHMS))}; use one of them", "algorithm")
+    if not isinstance(algorithm, str) or algorithm not in ALGORITHMS:
+        _refuse(f"is not signed with one of {', '.join(sorted(ALGORITHMS))}; use one of them", "algorithm")
     return header
 
 

@@ -17,13 +17,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from app.auth import tokens
+from app.auth.key_set import MAX_KEY_SET_BYTES, parse_key_set
 from app.auth.tokens import (
     LEEWAY_S,
     MAX_KEY_SET_AGE_S,
     MAX_TOKEN_CHARS,
     MIN_FETCH_GAP_S,
     TokenVerifier,
-    parse_key_set,
 )
 from app.domain.access import INSTRUMENTS_READ, PROFILES_READ, owner_of_token
 from app.domain.errors import NotAuthenticated, ProviderUnavailable
@@ -427,7 +427,7 @@ async def test_the_tokens_known_are_bounded(verifier: TokenVerifier, monkeypatch
         b'{"keys": 5}',
         b"\xff",
         b"[" * 100_000,
-        json.dumps({"keys": [], "padding": "x" * tokens.MAX_KEY_SET_BYTES}).encode(),
+        json.dumps({"keys": [], "padding": "x" * MAX_KEY_SET_BYTES}).encode(),
     ],
 )
 async def test_answers_that_are_no_key_set(verifier: TokenVerifier, provider: Provider, body: bytes) -> None:
