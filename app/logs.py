@@ -18,7 +18,7 @@ _TRACEBACKS: Final = structlog.processors.ExceptionRenderer(
 def configure_logs(level: str, log_format: str) -> None:
     """Write the project's own log lines, and those of its libraries in the same form.
 
-    Its own lines do not pass through `logging`: that cost a fifth of a quick request.
+    Its own lines do not pass through `logging`, whose records cost more than a quick request's other steps.
     """
     names: list[Any] = [structlog.stdlib.add_log_level, structlog.stdlib.add_logger_name]
     render: list[Any] = (
@@ -51,9 +51,9 @@ def configure_logs(level: str, log_format: str) -> None:
 
 
 class _Batches:
-    """A file that is given together what one turn of the event loop writes: each writing is a system call.
+    """Collects the lines of one turn of the event loop and writes them in one system call.
 
-    Where no loop runs, at once.
+    Where no loop runs, each line is written at once.
     """
 
     def __init__(self, file: BinaryIO) -> None:

@@ -42,7 +42,7 @@ from app.web.services import SERVICES, Services
 _COUNTING_POOL_SIZE: Final = 8
 _GARBAGE_THRESHOLD: Final = 50_000
 """Objects that a collection of garbage waits for. Requests leave next to none that are cyclic, so the
-default of 700 only looks through those under way, which took 5 % of a quick request's time."""
+default of 700 only looks, again and again, through those under way."""
 _REPLY_GRACE_S: Final = 1.0
 """How much longer than a search may take a reply of Redis is waited for."""
 

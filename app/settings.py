@@ -8,6 +8,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_va
 from pydantic_settings import NoDecode, SettingsConfigDict
 
 from app.domain.access import SCOPES
+from app.domain.profile import MAX_MEMBERS
 from app.environment import EnvironmentModel, SettingsError, variable_name
 
 
@@ -90,7 +91,7 @@ class Settings(EnvironmentModel):
     postgres_pool_size: Annotated[int, Field(ge=1, le=1000)] = 10
     redis_pool_size: Annotated[int, Field(ge=1, le=10_000)] = 64
     max_profiles_per_owner: Annotated[int, Field(ge=1, le=1_000_000)] = 1000
-    max_profile_members: Annotated[int, Field(ge=1, le=10_000)] = 10_000
+    max_profile_members: Annotated[int, Field(ge=1, le=MAX_MEMBERS)] = MAX_MEMBERS
     max_profile_name_length: Annotated[int, Field(ge=1, le=1000)] = 100
     max_request_bytes: Annotated[int, Field(ge=1024, le=1 << 30)] = 1 << 20
     max_streams: Annotated[int, Field(ge=1, le=100_000)] = 2000

@@ -43,9 +43,9 @@ class RunnerSettings:
     holder: str
     """Names this process in the lease."""
     refresh_s: float
-    search_timeout_ms: int = 5000
+    search_timeout_ms: int
     """For a page of what a dynamic profile selects."""
-    events_kept_s: float = 24 * 3600.0
+    events_kept_s: float
     """How long the events of streams are kept; the audit trail always is."""
 
 

@@ -3,8 +3,8 @@
     python -m loadtests.bare handler PORT FILE    an aiohttp handler that returns the file's bytes
     python -m loadtests.bare KIND SECONDS         a loop of the statements of writes; prints writes/s
 
-KIND is `patches`, `edits` (of members) or `lives` (creations and deletions). It takes REGISTRY_DATABASE_URL.
-Writers have a connection each: they wait for no pool.
+KIND is `patches`, `edits` (of members) or `lifecycles` (creations and deletions). Writers have a connection
+each: they wait for no pool. It takes REGISTRY_DATABASE_URL.
 """
 
 import asyncio
@@ -78,7 +78,7 @@ async def edit(connection: Any, profile_id: Any) -> int:
     return 1
 
 
-async def live(connection: Any, _: Any) -> int:
+async def lifecycle(connection: Any, _: Any) -> int:
     """Create a profile, with an Idempotency-Key, and delete it."""
     profile_id, members = uuid4(), list(range(1, MEMBERS + 1))
     owner = f"bare {random.randrange(OWNERS)}"
@@ -118,7 +118,7 @@ async def _remember(connection: Any, scope: tuple[str, ...], profile_id: Any) ->
 KINDS: Final[dict[str, Callable[[Any, Any], Awaitable[int]]]] = {
     "patches": patch,
     "edits": edit,
-    "lives": live,
+    "lifecycles": lifecycle,
 }
 
 

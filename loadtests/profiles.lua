@@ -1,10 +1,10 @@
--- Requests about profiles for wrk: wrk -s profiles.lua URL -- KIND PATH ...
--- KIND is `reads`, `patches`, `edits` or `lives`; the paths are those of profiles of the key `measure-0`.
+-- Requests about profiles for wrk: wrk -s profiles.lua URL -- KIND OWNERS MEMBERS INSTRUMENTS EDITED PATH ...
+-- KIND is `reads`, `patches`, `edits` or `lifecycles`, the numbers are those of `bare.py`, the paths are those of profiles of the key `measure-0`.
 
 local COLLECTION = "/v1/subscription-profiles"
-local OWNERS, MEMBERS, INSTRUMENTS, EDITED = 10, 100, 200, 10
 local KEPT = 64 -- profiles that were created and are not deleted yet
 
+local OWNERS, MEMBERS, INSTRUMENTS, EDITED
 local kind, paths, created = nil, {}, {}
 local run, turn = os.time(), 0
 
@@ -52,7 +52,7 @@ function requests.edits()
     return wrk.format("POST", path() .. "/instruments", headers("measure-0", once()), body)
 end
 
-function requests.lives()
+function requests.lifecycles()
     if #created > KEPT then
         return wrk.format("DELETE", table.remove(created), headers("measure-all", {["If-Match"] = "*"}))
     end
@@ -65,8 +65,9 @@ end
 
 function init(arguments)
     kind = arguments[1]
-    for place = 2, #arguments do
-        paths[place - 1] = arguments[place]
+    OWNERS, MEMBERS, INSTRUMENTS, EDITED = table.unpack(arguments, 2, 5)
+    for place = 6, #arguments do
+        paths[place - 5] = arguments[place]
     end
 end
 

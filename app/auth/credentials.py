@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from app.auth.api_keys import PREFIX
-from app.auth.keyring import NAME_PREFIX, Keyring
+from app.auth.keyring import KEY_PRINCIPAL_PREFIX, Keyring
 from app.auth.tokens import TokenVerifier
-from app.domain.access import Principal
+from app.domain.access import ANONYMOUS, Principal
 from app.domain.errors import NotAuthenticated
 
 _DOTS_OF_A_TOKEN: Final = 2
@@ -52,11 +52,11 @@ class Credentials:
 
     def still_admits(self, principal: Principal) -> bool:
         """Whether a credential that was let in would be now, with no right less."""
-        if principal.name.startswith(NAME_PREFIX):
+        if principal.name.startswith(KEY_PRINCIPAL_PREFIX):
             return self._keyring.still_admits(principal)
-        if principal.signed_with is not None and self._tokens is not None:
-            return self._tokens.still_admits(principal)
-        return True  # the anonymous caller, who has none
+        if principal.name == ANONYMOUS:  # who has none
+            return True
+        return self._tokens is not None and self._tokens.still_admits(principal)
 
     async def principal(self, credential: Credential) -> Principal:
         """Whose it is. Raises NotAuthenticated, or Unavailable if that cannot be found out now."""

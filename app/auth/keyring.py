@@ -24,8 +24,8 @@ from app.store.postgres import Postgres
 
 RELOAD_S: Final = 2.0
 MIN_RELOAD_GAP_S: Final = 0.2
-NAME_PREFIX: Final = "key:"
-"""Of the principals of keys."""
+KEY_PRINCIPAL_PREFIX: Final = "key:"
+"""How the names of keys' principals begin."""
 
 _KEY: Final = re.compile(r"[\x21-\x7e]+")
 _GET_ANOTHER: Final = "create another with instrument-registry keys create"
@@ -122,7 +122,7 @@ class Keyring:
 
 def _known(key: StoredKey) -> _KnownKey:
     principal = Principal(
-        f"{NAME_PREFIX}{key.id}",
+        f"{KEY_PRINCIPAL_PREFIX}{key.id}",
         owner_of_key(key.owner),
         frozenset(key.scopes),
         key.requests_per_minute,

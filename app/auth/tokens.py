@@ -135,7 +135,7 @@ class TokenVerifier:
         if not_before is not None and _moment(not_before, -LEEWAY_S) > datetime.now(UTC):
             _refuse("is not valid yet; wait until the time in its claim nbf", "not_yet_valid")
         owner = owner_of_token(self._issuer, _subject(_required(claims, "sub")))
-        name = f"jwt:{sha256(owner.encode()).hexdigest()[:12]}"
+        name = f"jwt:{sha256(owner.encode()).hexdigest()[:32]}"
         principal = Principal(name, owner, _scopes(claims), expires_at=expires_at, signed_with=key)
         if principal.has_expired():
             _refuse(f"has expired; {_GET_ANOTHER}", "expired_token")

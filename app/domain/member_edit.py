@@ -7,13 +7,13 @@ is not removed; so edits of different instruments commute, whoever makes them.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Annotated, Final
+from typing import Annotated, Final, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from app.domain.errors import FieldError, InvalidInput
 from app.domain.instrument import parse_public_id, public_id
-from app.domain.profile import field_error
+from app.domain.json_model import at_most, read_model
 
 MAX_ITEMS: Final = 10_000
 """Of each list."""
@@ -24,6 +24,13 @@ class Result(StrEnum):
     REMOVED = "removed"
     UNCHANGED = "unchanged"
     REJECTED = "rejected"
+
+
+_Ids: TypeAlias = Annotated[
+    list[Annotated[str, Field(strict=True)]],
+    at_most(MAX_ITEMS, "instruments"),
+    Field(json_schema_extra={"maxItems": MAX_ITEMS}),
+]
 
 
 class MemberEditDocument(BaseModel):
@@ -40,8 +47,8 @@ class MemberEditDocument(BaseModel):
         },
     )
 
-    add: Annotated[list[Annotated[str, Field(strict=True)]], Field(max_length=MAX_ITEMS)] = []
-    remove: Annotated[list[Annotated[str, Field(strict=True)]], Field(max_length=MAX_ITEMS)] = []
+    add: _Ids = []
+    remove: _Ids = []
     atomic: Annotated[bool, Field(strict=True)] = True
 
 
@@ -84,10 +91,7 @@ class Edited:
 
 def parse_member_edit(document: object) -> MemberEdit:
     """The edit that a JSON value describes. Raises InvalidInput naming every field of the wrong shape."""
-    try:
-        given = MemberEditDocument.model_validate(document)
-    except ValidationError as error:
-        raise InvalidInput(*map(field_error, error.errors())) from error
+    given = read_model(MemberEditDocument, document)
     if not given.add and not given.remove:
         raise InvalidInput.of("body", "names no instrument; give add or remove (lists of ids)")
     seen: dict[int, str] = {}

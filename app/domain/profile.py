@@ -5,19 +5,22 @@ is wrong is named at once. What comes out can be stored: only the existence of i
 uniqueness of its name are left to the database.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Annotated, Any, Final, TypeAlias, TypeVar
+from typing import Annotated, Any, Final, TypeAlias
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from app.domain.errors import FieldError, InvalidInput
 from app.domain.instrument import PUBLIC_ID_PATTERN, parse_public_id, public_id
-from app.domain.query import Search, parse_saved_search
+from app.domain.json_model import at_most, read_model
+from app.domain.query import MAX_FILTER_VALUES, Search, parse_saved_search
 from app.domain.query_schema import saved_search
 
 MAX_DESCRIPTION_LENGTH: Final = 1000
+MAX_MEMBERS: Final = 10_000
+"""That a service may be set to allow."""
 
 
 class Channel(StrEnum):
@@ -65,7 +68,9 @@ class Delivery(_Part):
 
 
 _Texts: TypeAlias = Annotated[
-    list[str], BeforeValidator(lambda value: [value] if isinstance(value, str) else value)
+    list[str],
+    BeforeValidator(lambda value: [value] if isinstance(value, str) else value),
+    at_most(MAX_FILTER_VALUES, "values"),
 ]
 """One value of a filter, or several."""
 
@@ -85,21 +90,25 @@ class Selection(_Part):
             ]
         }
     )
-    instruments: list[_MemberId] | None = None
+    instruments: Annotated[list[_MemberId] | None, at_most(MAX_MEMBERS, "instruments")] = None
     query: _SavedSearch | None = None
 
 
-class ProfileHead(_Part):
-    """What a subscription profile says but for what it selects."""
+class ProfileTraits(_Part):
+    """What a subscription profile says besides what it selects."""
 
     name: Annotated[str, Field(strict=True)]
     description: Annotated[str, Field(strict=True, max_length=MAX_DESCRIPTION_LENGTH)] = ""
-    channels: Annotated[list[Channel], Field(json_schema_extra={"minItems": 1, "uniqueItems": True})]
+    channels: Annotated[
+        list[Channel],
+        at_most(len(Channel), "channels"),
+        Field(json_schema_extra={"minItems": 1, "uniqueItems": True}),
+    ]
     delivery: Delivery = Delivery()
     status: ProfileStatus = ProfileStatus.ACTIVE
 
 
-class ProfileDocument(ProfileHead):
+class ProfileDocument(ProfileTraits):
     """What a subscription profile says: which instruments and channels, how delivered."""
 
     model_config = ConfigDict(
@@ -115,9 +124,6 @@ class ProfileDocument(ProfileHead):
         }
     )
     selection: Selection
-
-
-_Given = TypeVar("_Given", bound=ProfileHead)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,28 +153,28 @@ class Profile:
 
 def parse_profile(document: object, limits: ProfileLimits) -> Profile:
     """The profile that a JSON value describes. Raises InvalidInput naming every bad field."""
-    given = _validated(ProfileDocument, document)
-    errors = list(_head_errors(given, limits))
+    given = read_model(ProfileDocument, document)
+    errors = list(_trait_errors(given, limits))
     instruments, query = _parse_selection(given.selection, limits, errors)
     return _profile(given, instruments, query, errors)
 
 
-def parse_head(document: object, limits: ProfileLimits, profile: Profile) -> Profile:
+def parse_traits(document: object, limits: ProfileLimits, profile: Profile) -> Profile:
     """What a JSON value without a selection describes, with the selection of `profile`.
 
     Raises InvalidInput naming every bad field.
     """
-    given = _validated(ProfileHead, document)
-    return _profile(given, profile.instruments, profile.query, list(_head_errors(given, limits)))
+    given = read_model(ProfileTraits, document)
+    return _profile(given, profile.instruments, profile.query, list(_trait_errors(given, limits)))
 
 
 def profile_document(profile: Profile) -> dict[str, Any]:
     """The JSON value that `parse_profile` reads, of a profile."""
-    return {**head_document(profile), "selection": selection_document(profile)}
+    return {**traits_document(profile), "selection": selection_document(profile)}
 
 
-def head_document(profile: Profile) -> dict[str, Any]:
-    """The JSON value that `parse_head` reads, of a profile."""
+def traits_document(profile: Profile) -> dict[str, Any]:
+    """The JSON value that `parse_traits` reads, of a profile."""
     return {
         "name": profile.name,
         "description": profile.description,
@@ -190,15 +196,8 @@ def query_document(query: Search) -> dict[str, Any]:
     return {"q": query.text, **filters} if query.text else filters
 
 
-def _validated(model: type[_Given], document: object) -> _Given:
-    try:
-        return model.model_validate(document)
-    except ValidationError as error:
-        raise InvalidInput(*map(field_error, error.errors())) from error
-
-
 def _profile(
-    given: ProfileHead,
+    given: ProfileTraits,
     instruments: tuple[int, ...] | None,
     query: Search | None,
     errors: Sequence[FieldError],
@@ -210,7 +209,7 @@ def _profile(
     return Profile(name, given.description, channels, instruments, query, given.delivery, given.status)
 
 
-def _head_errors(given: ProfileHead, limits: ProfileLimits) -> Iterable[FieldError]:
+def _trait_errors(given: ProfileTraits, limits: ProfileLimits) -> Iterable[FieldError]:
     name = given.name.strip()
     if not 1 <= len(name) <= limits.name_length:
         yield FieldError("name", f"must have 1 to {limits.name_length} characters")
@@ -283,27 +282,3 @@ def _members(
         else:
             places[number] = place
     return tuple(places)
-
-
-_MESSAGES: Final[Mapping[str, str]] = {
-    "extra_forbidden": "is unknown; leave it out",
-    "missing": "is required",
-    "model_type": "must be an object",
-    "model_attributes_type": "must be an object",
-    "dict_type": "must be an object",
-    "list_type": "must be a list",
-    "string_type": "must be a text",
-    "int_type": "must be a whole number",
-}
-
-
-def field_error(error: Any) -> FieldError:
-    """One of pydantic's errors in our words: `selection.instruments[3]`."""
-    path = ""
-    for part in error["loc"]:
-        if isinstance(part, int):
-            path += f"[{part}]"
-        else:
-            path += f".{part}" if path else part
-    message = error["msg"].replace("Input should be", "must be").replace("String should have", "must have")
-    return FieldError(path[:100] or "body", _MESSAGES.get(error["type"], message[:1].lower() + message[1:]))

@@ -10,18 +10,18 @@ from app.domain.instrument import public_id
 from app.domain.profile import (
     Profile,
     ProfileLimits,
-    head_document,
-    parse_head,
     parse_profile,
+    parse_traits,
     profile_document,
     selection_document,
+    traits_document,
 )
 
 
 def patch_profile(profile: Profile, patch: object, limits: ProfileLimits) -> Profile:
     """The profile after a merge patch (RFC 7396). Raises InvalidInput naming every bad field."""
     if isinstance(patch, Mapping) and "selection" not in patch:
-        return parse_head(merge_patch(head_document(profile), patch), limits, profile)
+        return parse_traits(merge_patch(traits_document(profile), patch), limits, profile)
     return parse_profile(merge_patch(profile_document(profile), patch), limits)
 
 
@@ -43,7 +43,7 @@ def describe_changes(before: Profile, after: Profile) -> dict[str, Any]:
 
     Listed members are told by what was `added` and `removed`, and whether others were `reordered`.
     """
-    old, new = head_document(before), head_document(after)
+    old, new = traits_document(before), traits_document(after)
     changes: dict[str, Any] = {
         name: {"from": old[name], "to": new[name]} for name in new if old[name] != new[name]
     }

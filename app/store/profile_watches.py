@@ -15,11 +15,10 @@ from uuid import UUID
 
 import orjson
 
-from app.domain.errors import NotFound
 from app.store.postgres import Connection, Postgres
 from app.store.profile_changes import SQL, append, tell_instruments, tell_membership
-from app.store.profile_rows import ProfileEvent, public_profile_id
-from app.store.profile_writes import Author
+from app.store.profile_rows import ProfileEvent
+from app.store.profile_writes import Author, no_such_profile
 from app.store.search_index import SearchIndex
 
 EVENTS_CHANNEL: Final = "profile_events"
@@ -62,7 +61,7 @@ class ProfileWatches:
                     await tell_membership(connection, profile_id, self._read_matches)
             last_event = await connection.fetchval(SQL["last_event"], profile_id)
         if last_event is None:
-            raise _not_found(profile_id)
+            raise no_such_profile(profile_id)
         return int(last_event)
 
     async def events(self, profile_id: UUID, after: int, limit: int) -> EventPage:
@@ -74,8 +73,8 @@ class ProfileWatches:
 async def _begin(connection: Connection, author: Author, profile_id: UUID) -> bool:
     """Whether what the profile selects is compared already, or needs no comparison."""
     profile = await connection.fetchrow(SQL["lock"], profile_id)
-    if profile is None or (profile["owner"] != author.owner and not author.sees_all):
-        raise _not_found(profile_id)
+    if profile is None or not author.sees(profile["owner"]):
+        raise no_such_profile(profile_id)
     watch = await connection.fetchrow(SQL["listen"], profile_id, LISTENED_S)
     if watch is None:
         await connection.execute(SQL["begin"], profile_id, LISTENED_S)
@@ -115,7 +114,3 @@ async def read_events(
         )
         pages.append(EventPage(profile_id, rows[0]["reset_to"], events))
     return pages
-
-
-def _not_found(profile_id: UUID) -> NotFound:
-    return NotFound(f"there is no profile {public_profile_id(profile_id)}")

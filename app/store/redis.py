@@ -12,6 +12,7 @@ from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.commands.core import AsyncScript
+from redis.maint_notifications import MaintNotificationsConfig
 
 from app.domain.errors import LeaseLost, RedisUnavailable
 
@@ -103,6 +104,7 @@ def open_redis(
         socket_timeout=timeout_s,
         socket_connect_timeout=CONNECT_TIMEOUT_S,
         redis_connect_func=on_connect,
+        maint_notifications_config=MaintNotificationsConfig(enabled=False),  # no messages unasked
         retry=Retry(NoBackoff(), 0),
         decode_responses=False,
     )

@@ -16,6 +16,7 @@ from redis.exceptions import ResponseError
 from app.domain.errors import RedisUnavailable
 from app.store.redis import translated
 
+LAST_CHANCE_S: Final = 0.05
 _NOTHING: Final = object()
 """The parser's answer when it needs more bytes; no reply is this."""
 
@@ -33,6 +34,7 @@ class RedisLine(asyncio.Protocol):
         self._outgoing: list[bytes] = []
         self._waiting: deque[tuple[float, asyncio.Future[Any]]] = deque()
         """When each command was given, and who waits for its reply."""
+        self._is_late = False
         self._patience: asyncio.TimerHandle | None = None
         self._lost: RedisUnavailable | None = None
         self._transport.set_protocol(self)
@@ -56,8 +58,11 @@ class RedisLine(asyncio.Protocol):
         await self._connection.disconnect(nowait=True)
 
     def data_received(self, data: bytes) -> None:
+        self._is_late = False
         self._parser.feed(data)
         while (value := self._parser.gets()) is not _NOTHING:
+            if isinstance(value, hiredis.PushNotification):  # nobody asked for it, and no command has it
+                continue
             if not self._waiting:
                 self._lose("Redis sent a reply that nobody asked for")
                 return
@@ -84,10 +89,12 @@ class RedisLine(asyncio.Protocol):
         if not self._waiting:
             return
         left_s = self._waiting[0][0] + self._reply_timeout_s - self._loop.time()
-        if left_s <= 0:
+        if left_s <= 0 and self._is_late:
             self._lose(f"Redis does not answer within {self._reply_timeout_s} s")
-        else:
-            self._patience = self._loop.call_later(left_s, self._lose_patience)
+            return
+        # If it was this process that was held up, the reply has come and is about to be read.
+        self._is_late = left_s <= 0
+        self._patience = self._loop.call_later(max(left_s, LAST_CHANCE_S), self._lose_patience)
 
     def _lose(self, reason: str) -> None:
         self._lost = self._lost or RedisUnavailable(reason)

@@ -6,7 +6,8 @@ from typing import Final
 from app.store import idempotency, profile_changes
 from app.store.postgres import Connection, postgres_errors
 
-BATCH: Final = 1000
+ANSWERS_AT_ONCE: Final = 1000
+EVENTS_AT_ONCE: Final = 10_000
 IDLE_WATCH_S: Final = 3600.0
 """How long a watch that nobody keeps knows where it stood."""
 
@@ -33,17 +34,18 @@ async def remove_expired(connection: Connection, events_kept_s: float) -> Remove
 
 async def _remove_answers(connection: Connection) -> int:
     removed = 0
-    while count := _count(await connection.execute(idempotency.SQL["remove_expired"], BATCH)):
+    while count := _count(await connection.execute(idempotency.SQL["remove_expired"], ANSWERS_AT_ONCE)):
         removed += count
     return removed
 
 
 async def _remove_events(connection: Connection, kept_s: float) -> int:
     removed = 0
-    while profiles := await connection.fetch(profile_changes.SQL["profiles_with_old_events"], kept_s):
+    find = profile_changes.SQL["profiles_with_old_events"]
+    while profiles := await connection.fetch(find, kept_s, EVENTS_AT_ONCE):
         for record in profiles:
             removed += await connection.fetchval(
-                profile_changes.SQL["remove_old_events"], record["profile_id"], kept_s
+                profile_changes.SQL["remove_old_events"], record["profile_id"], kept_s, EVENTS_AT_ONCE
             )
     return removed
 

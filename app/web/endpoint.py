@@ -6,7 +6,7 @@ The router, the boundary and the description at /openapi.json all read this.
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import Any, Final, TypeAlias
+from typing import Final, TypeAlias
 
 from aiohttp import web
 from pydantic import BaseModel
@@ -40,7 +40,7 @@ class Endpoint:
     method: str
     path: str
     handler: Handler
-    """Of no other endpoint."""
+    """Unique: endpoints are found by it."""
     scope: str | None
     media_types: tuple[str, ...] = ()
     """What its body may be; none: it takes no body."""
@@ -60,5 +60,5 @@ class Endpoint:
     """It answers for as long as both sides like: its time is no latency, and there is no HEAD of it."""
 
 
-ENDPOINTS_BY_HANDLER: Final = web.AppKey("endpoints_by_handler", dict[Any, Endpoint])
+ENDPOINTS_BY_HANDLER: Final = web.AppKey("endpoints_by_handler", dict[Handler, Endpoint])
 """Routes have no names: aiohttp tries those that have one by one, for each method of a path anew."""

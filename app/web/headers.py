@@ -47,7 +47,9 @@ IDEMPOTENCY_KEY: Final = Header(
     {"type": "string", "pattern": r"^[\x21-\x7e]{1,255}$"},
 )
 LAST_EVENT_ID: Final = Header(
-    "Last-Event-ID", "what `last_event_id` says, and counts for more: browsers send it", EVENT_NUMBER
+    "Last-Event-ID",
+    "the number of the last event that was seen; takes precedence over `last_event_id`",
+    EVENT_NUMBER,
 )
 PROPOSED_REQUEST_ID: Final = Header(
     REQUEST_ID_HEADER, "the caller's own; any other text than described is replaced by an id of ours", _TEXT

@@ -2,10 +2,10 @@
 
 import hashlib
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from functools import cache, partial, wraps
 from http import HTTPStatus
-from typing import Final, TypeAlias
+from typing import Final
 from uuid import UUID
 
 import orjson
@@ -23,6 +23,7 @@ from app.store.idempotency import Once
 from app.store.profile_rows import ShownProfile, parse_profile_id, public_profile_id
 from app.store.profile_writes import Author
 from app.store.profiles import Source
+from app.web.endpoint import Handler
 from app.web.headers import IDEMPOTENCY_KEY, PROFILE_SOURCE, REPLAYED
 from app.web.json_body import read_json
 from app.web.pages import newest_first
@@ -35,15 +36,12 @@ _JSON: Final = "application/json"
 _IDEMPOTENCY_KEY: Final = re.compile(IDEMPOTENCY_KEY.schema["pattern"])
 
 
-_Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
-
-
-def counted(operation: str) -> Callable[[_Handler], _Handler]:
+def counted(operation: str) -> Callable[[Handler], Handler]:
     """Counts what becomes of a handler's requests."""
 
     counter = cache(partial(metrics.PROFILE_OPERATIONS.labels, operation))
 
-    def decorate(handler: _Handler) -> _Handler:
+    def decorate(handler: Handler) -> Handler:
         @wraps(handler)
         async def counting(request: web.Request) -> web.StreamResponse:
             result = "done"

@@ -57,7 +57,10 @@ async def running_indexer(
 ) -> AsyncIterator[None]:
     """An indexer that runs meanwhile and must not fail."""
     stop = asyncio.Event()
-    task = asyncio.create_task(run(RunnerSettings(database_url, holder, refresh_s), client, stop))
+    settings = RunnerSettings(
+        database_url, holder, refresh_s, search_timeout_ms=5000, events_kept_s=24 * 3600.0
+    )
+    task = asyncio.create_task(run(settings, client, stop))
     try:
         yield
     finally:

@@ -29,7 +29,6 @@ class Event:
 class Stream:
     def __init__(self, response: ClientResponse) -> None:
         self.response = response
-        self.heartbeats = 0
 
     async def next(self, timeout_s: float = WAIT_S) -> Event | None:
         """The next event; None when the service has ended the stream."""
@@ -43,8 +42,6 @@ class Stream:
                     data = orjson.loads(fields["data"])
                     assert data["number"] == int(fields["id"])
                     return Event(int(fields["id"]), fields["event"], data)
-                elif line == ":\n":
-                    self.heartbeats += 1
         return None
 
     async def kinds(self, count: int) -> list[str]:

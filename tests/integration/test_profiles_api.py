@@ -151,6 +151,7 @@ async def test_lists_are_paged(api: Client) -> None:
         ({"json": {**GOOD, "selection": {"instruments": ["ins_1"] * 3}}}, 400, "selection.instruments"),
         ({"json": {**GOOD, "selection": {"query": {"x": "1"}}}}, 400, "selection.query.x"),
         ({"json": {**GOOD, "name": "taken"}}, 409, "name"),
+        ({"json": {**GOOD, "selection": {"query": dict.fromkeys(map(str, range(1001)))}}}, 400, "body"),
         ({"data": b"[" * 2000, "headers": {"Content-Type": "application/json"}}, 400, "body"),
         ({"json": {**GOOD, "name": nested(32)}}, 400, "body"),
         ({"json": {**GOOD, "name": nested(31)}}, 400, "name"),

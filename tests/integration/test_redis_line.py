@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from typing import Any, cast
 
 import pytest
+from redis.asyncio import Redis
 from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import ResponseError
 
@@ -79,6 +80,20 @@ async def test_replies_of_every_kind_are_told_from_none_yet(line: RedisLine) -> 
     assert await line.send("GET", "nothing") is None
 
 
+async def test_messages_unasked_shift_no_replies(line: RedisLine, redis_client: Redis) -> None:
+    await line.send("CLIENT", "TRACKING", "ON", "BCAST")
+    for turn in range(20):
+        await redis_client.set(f"key {turn}", "value")
+        replies = await asyncio.gather(*(line.send("ECHO", number) for number in range(20)))
+        assert replies == [b"%d" % number for number in range(20)]
+
+
+async def test_a_process_that_was_held_up_does_not_blame_the_server(line: RedisLine) -> None:
+    reply = line.send("ECHO", "x")
+    time.sleep(2 * TIMEOUT_S)  # noqa: ASYNC251 - some other work of the process
+    assert await reply == b"x"
+
+
 async def test_a_silent_server_is_given_up_by_all(redis_url: str) -> None:
     async with wire_to(redis_url) as wire, opened(wire.url) as line:
         assert await line.send("PING") == b"PONG"
@@ -95,7 +110,15 @@ async def test_a_silent_server_is_given_up_by_all(redis_url: str) -> None:
             await line.send("ECHO", "again")
 
 
-async def test_a_slow_reply_does_not_fail_those_that_were_quick(redis_url: str) -> None:
+async def test_a_slow_reply_in_time_fails_nobody(line: RedisLine, redis_client: Redis) -> None:
+    for _ in range(3):
+        assert await line.send("PING") == b"PONG"
+        await redis_client.client_pause(int(TIMEOUT_S * 600))
+        late = [line.send("ECHO", number) for number in range(3)]
+        assert await asyncio.gather(*late) == [b"0", b"1", b"2"]
+
+
+async def test_steady_use_outlasts_the_timeout(redis_url: str) -> None:
     async with opened(redis_url) as line:
         for _ in range(8):
             assert await line.send("PING") == b"PONG"

@@ -27,7 +27,6 @@ from app.environment import EnvironmentModel, variable_name
 from app.main import make_app
 from app.parameters.definitions import Parameters
 from app.settings import Settings
-from app.web import event_stream
 from app.web.endpoint import ENDPOINTS_BY_HANDLER
 from app.web.openapi import MEANINGS, PROBLEM_HEADERS
 from app.web.problems import CONTENT_TYPE, problem_of
@@ -83,10 +82,11 @@ async def test_every_route_of_the_application_is_one_of_the_table() -> None:
     ]
     declared = [(endpoint.method, endpoint.path, endpoint.handler) for endpoint in ENDPOINTS]
     heads = [
-        ("HEAD", path, handler)
-        for method, path, handler in declared
-        if method == "GET" and handler is not event_stream.stream
+        ("HEAD", endpoint.path, endpoint.handler)
+        for endpoint in ENDPOINTS
+        if endpoint.method == "GET" and not endpoint.is_stream
     ]
+    assert [endpoint.name for endpoint in ENDPOINTS if endpoint.is_stream] == ["profile_stream"]
     assert sorted(served, key=str) == sorted(declared + heads, key=str)
     assert app[ENDPOINTS_BY_HANDLER] == {endpoint.handler: endpoint for endpoint in ENDPOINTS}
 

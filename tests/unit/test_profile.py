@@ -116,6 +116,21 @@ json_values = st.recursive(
 )
 
 
+@pytest.mark.parametrize(
+    ("field", "document"),
+    [
+        ("channels", {"channels": [0] * 300_000}),
+        ("selection.instruments", {"selection": {"instruments": [0] * 300_000}}),
+        ("selection.query.mic", {"selection": {"query": {"mic": [0] * 300_000}}}),
+    ],
+)
+def test_a_list_that_is_too_long_is_one_error(field: str, document: dict[str, Any]) -> None:
+    """However wrong its elements are: naming each would hold the process up, and fill the answer."""
+    errors = refused({**GOOD, **document})
+    assert list(errors) == [field]
+    assert "at most" in errors[field]
+
+
 @given(
     st.fixed_dictionaries(
         {}, optional=dict.fromkeys((*GOOD, "delivery", "status", "description"), json_values)

@@ -124,7 +124,7 @@ UPDATE profile_watches SET members = $2 WHERE profile_id = $1;
 SELECT DISTINCT profile_id FROM (
     SELECT profile_id FROM profile_events
     WHERE kind IN ('instruments', 'membership', 'reset') AND at < clock_timestamp() - make_interval(secs => $1)
-    ORDER BY at LIMIT 10000
+    ORDER BY at LIMIT $2
 ) AS old;
 
 -- name: remove_old_events
@@ -135,7 +135,7 @@ WITH removed AS (
         SELECT number FROM profile_events
         WHERE profile_id = $1 AND kind IN ('instruments', 'membership', 'reset')
           AND at < clock_timestamp() - make_interval(secs => $2)
-        ORDER BY number LIMIT 10000)
+        ORDER BY number LIMIT $3)
     RETURNING number
 ), marked AS (
     UPDATE profiles SET events_removed_to = greatest(events_removed_to, (SELECT max(number) FROM removed))
