@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import Annotated, Any, Final, TypeAlias
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic_core import PydanticCustomError
 
 from app.domain.errors import FieldError, InvalidInput
 from app.domain.instrument import PUBLIC_ID_PATTERN, parse_public_id, public_id
@@ -67,9 +68,15 @@ class Delivery(_Part):
     book_depth: Annotated[int, Field(strict=True, ge=1, le=1000)] | None = None
 
 
+def _as_list(value: object) -> object:
+    if not isinstance(value, str | list):
+        raise PydanticCustomError("text_or_texts", "must be a text or a list of texts")
+    return [value] if isinstance(value, str) else value
+
+
 _Texts: TypeAlias = Annotated[
     list[str],
-    BeforeValidator(lambda value: [value] if isinstance(value, str) else value),
+    BeforeValidator(_as_list),
     at_most(MAX_FILTER_VALUES, "values"),
 ]
 """One value of a filter, or several."""

@@ -35,7 +35,11 @@ class Header:
 IF_MATCH: Final = Header(
     "If-Match",
     "the ETag that was read, or several; `*` for whichever version there is",
-    {"type": "string", "examples": ["*", '"3"']},
+    {
+        "type": "string",
+        "pattern": r'^(\*|(W/)?"[^"]*"( *, *(W/)?"[^"]*")*)$',
+        "examples": ["*", '"3"'],
+    },
     always=True,
 )
 IF_NONE_MATCH: Final = Header("If-None-Match", "the ETag that is known; answered by 304 if it is current")

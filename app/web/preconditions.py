@@ -1,10 +1,16 @@
 """Entity tags and the conditions that requests put on them (RFC 9110, section 13)."""
 
+import re
 from collections.abc import Callable, Iterable
+from typing import Final
 
 from aiohttp import hdrs, web
 
-from app.domain.errors import PreconditionRequired
+from app.domain.errors import InvalidInput, PreconditionRequired
+
+_TAG: Final = r'(?:W/)?"[^"]*"'
+_TAGS: Final = re.compile(rf"\s*(?:\*|{_TAG}(?:\s*,\s*{_TAG})*)\s*")
+_EACH: Final = re.compile(rf"\*|{_TAG}")
 
 
 def entity_tag(version: int | str) -> str:
@@ -20,13 +26,15 @@ def is_known(request: web.Request, version: int | str) -> bool:
 def required_match(request: web.Request) -> Callable[[int], bool]:
     """Tells of a version whether If-Match allows a write to it (section 13.1.1; weak tags never match).
 
-    Raises PreconditionRequired where the request has no If-Match.
+    Raises PreconditionRequired where the request has no If-Match, InvalidInput for what is none.
     """
     given = request.headers.getall(hdrs.IF_MATCH, None)
     if given is None:
         raise PreconditionRequired(
             "a write needs If-Match with the ETag that was read; read it and try again"
         )
+    if not all(map(_TAGS.fullmatch, given)):
+        raise InvalidInput.of(hdrs.IF_MATCH, 'is no list of entity tags; write the ETag with its quotes: "3"')
     return lambda version: _names(given, version)
 
 
@@ -36,5 +44,5 @@ def optional_match(request: web.Request) -> Callable[[int], bool]:
 
 
 def _names(header_lines: Iterable[str], version: int | str) -> bool:
-    known = {tag.strip() for line in header_lines for tag in line.split(",")}
+    known = {tag for line in header_lines for tag in _EACH.findall(line)}
     return "*" in known or entity_tag(version) in known

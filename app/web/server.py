@@ -3,6 +3,7 @@
 from http import HTTPStatus
 from typing import Final
 
+import structlog
 from aiohttp import web
 from aiohttp.http_exceptions import BadHttpMessage, LineTooLong
 from aiohttp.web_protocol import RequestHandler
@@ -16,6 +17,7 @@ MAX_LINE_BYTES: Final = 65_536
 MAX_HEADER_BYTES: Final = 16_384
 """Of one header; room for a token of the longest kind that is read."""
 MAX_HEADERS: Final = 64
+log = structlog.get_logger(__name__)
 _TOO_MANY_HEADERS: Final = "Too many headers received"
 """What aiohttp says of them."""
 
@@ -47,9 +49,13 @@ class _ProblemRequestHandler(RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> web.StreamResponse:
-        super().handle_error(request, status, exc, message)  # logs, and raises if the answer has begun
         request_id = request_id_of(None)
-        response = problem(*_explain(status, exc), request_id)
+        explained, detail = _explain(status, exc)
+        if explained >= HTTPStatus.INTERNAL_SERVER_ERROR or request.writer.output_size:
+            super().handle_error(request, status, exc, message)  # logs, and raises if the answer has begun
+        else:  # whoever calls may send what it likes, and is no error of ours
+            log.info("malformed request", request_id=request_id, status=explained.value)
+        response = problem(explained, detail, request_id)
         response.headers[REQUEST_ID_HEADER] = request_id
         response.force_close()
         return response

@@ -88,10 +88,17 @@ async def test_writes_need_the_version_that_was_read(api: Client, method: str) -
     path = await created(api)
     body = {} if method == "DELETE" else {"json": GOOD}
     assert (await call(api, method, path, **body))[0] == 428
-    for stale in ('"7"', 'W/"1"', "1", ""):
+    for stale in ('"7"', 'W/"1"', '"7", "8"', '"7,"', ' "7" ,"1,"'):
         status, headers, _ = await call(api, method, path, headers={"If-Match": stale}, **body)
         assert (status, headers["ETag"]) == (412, '"1"')
     assert (await call(api, "GET", path))[2]["version"] == 1
+
+
+@pytest.mark.parametrize("given", ["1", '"1', '"1" "2"', "", "abc"])
+async def test_what_is_no_entity_tag_is_refused_by_name(api: Client, given: str) -> None:
+    path = await created(api)
+    status, _, problem = await call(api, "PATCH", path, json={"name": "N"}, headers={"If-Match": given})
+    assert (status, problem["errors"][0]["field"]) == (400, "If-Match")
 
 
 async def test_a_retry_is_answered_as_before(api: Client) -> None:

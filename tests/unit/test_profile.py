@@ -72,7 +72,7 @@ def test_a_saved_search_is_normalised() -> None:
         ({"selection": {"query": {"status": []}}}, "selection.query", "is empty"),
         ({"selection": {"query": {"colour": "red"}}}, "selection.query.colour", "unknown parameter"),
         ({"selection": {"query": {"currency": ["EUR", "XXQ"]}}}, "selection.query.currency", "ISO 4217"),
-        ({"selection": {"query": {"mic": 3}}}, "selection.query.mic", "must be a list"),
+        ({"selection": {"query": {"mic": 3}}}, "selection.query.mic", "must be a text or a list of texts"),
         ({"selection": {"query": {"q": "x" * 201}}}, "selection.query.q", "201 characters"),
         ({"selection": {"instruments": ["ins_1"], "query": {"q": "a"}}}, "selection", "holds both"),
         ({"selection": {"instruments": ["ins_1"] * 2}}, "selection.instruments[1]", "repeats ins_1"),
