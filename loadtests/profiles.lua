@@ -65,7 +65,8 @@ end
 
 function init(arguments)
     kind = arguments[1]
-    OWNERS, MEMBERS, INSTRUMENTS, EDITED = table.unpack(arguments, 2, 5)
+    OWNERS, MEMBERS = tonumber(arguments[2]), tonumber(arguments[3])
+    INSTRUMENTS, EDITED = tonumber(arguments[4]), tonumber(arguments[5])
     for place = 6, #arguments do
         paths[place - 5] = arguments[place]
     end
