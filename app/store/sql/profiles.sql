@@ -2,11 +2,14 @@
        id, owner, name, description, channels, query::text, member_count, delivery::text, status, version,
        created_at, updated_at
 
+-- name: member_columns
+       , ARRAY(SELECT instrument_id FROM profile_members
+               WHERE profile_id = profiles.id ORDER BY position) AS members
+
 -- name: read
 SELECT
 -- include: profile_columns
-       , ARRAY(SELECT instrument_id FROM profile_members
-               WHERE profile_id = profiles.id ORDER BY position) AS members
+-- include: member_columns
 FROM profiles WHERE id = $1;
 
 -- name: lock
@@ -14,8 +17,7 @@ FROM profiles WHERE id = $1;
 -- older: if somebody wrote in between, `version_of_members` is not `version`.
 SELECT
 -- include: profile_columns
-       , ARRAY(SELECT instrument_id FROM profile_members
-               WHERE profile_id = profiles.id ORDER BY position) AS members
+-- include: member_columns
        , (SELECT version FROM profiles AS seen WHERE seen.id = profiles.id) AS version_of_members
 FROM profiles WHERE id = $1 FOR UPDATE;
 
