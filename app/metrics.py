@@ -84,6 +84,12 @@ PROFILE_READS: Final = Counter(
     "Readings of one profile, by source: its copy in Redis, or Postgres.",
     ("source",),
 )
+PROFILE_WRITE_GROUPS: Final = Histogram(
+    "registry_profile_write_group_size",
+    "Writes of profiles that shared a transaction, by result: `done`, or `failed`: then each was done alone.",
+    ("result",),
+    buckets=(1, 2, 4, 8, 16),
+)
 PROFILE_COPIES_READABLE: Final = Gauge(
     "registry_profile_copies_readable",
     "1 while profiles are read from their copies in Redis, 0 while Postgres answers all reads.",

@@ -19,12 +19,15 @@ from typing import Any, Final
 from uuid import uuid4
 
 import asyncpg
+import orjson
 import uvloop
 from aiohttp import web
 
 from app.store.copy_epochs import SQL as COPIES
 from app.store.idempotency import SQL as IDEMPOTENCY
 from app.store.profile_writes import SQL as PROFILES
+from app.store.steps import rows_of
+from app.store.write_groups import SQL as GROUPS
 
 WRITERS: Final = 10
 """As many as the service's connections to Postgres by default."""
@@ -34,7 +37,8 @@ INSTRUMENTS: Final = 2 * MEMBERS
 EDITED: Final = 10
 """Instruments that an edit adds, and that it removes; half of them are there already, or not there."""
 
-_CHANGED: Final = '{"changes":{"description":{"from":"","to":""}}}'
+_AUTHOR: Final = {"actor": "bare", "request_id": "bare"}
+_CHANGED: Final = {"changes": {"description": {"from": "", "to": ""}}}
 
 
 async def handle(port: int, body: bytes) -> None:
@@ -52,7 +56,7 @@ async def handle(port: int, body: bytes) -> None:
 async def patch(connection: Any, profile_id: Any) -> int:
     """Change a description."""
     async with connection.transaction():
-        profile = await connection.fetchrow(PROFILES["lock"], profile_id)
+        profile = await _ask(connection, PROFILES["lock"], profile=profile_id)
         await _update(connection, profile, description=f"bare {random.random()}")
         await connection.fetchrow(COPIES["join"])
     return 1
@@ -63,16 +67,16 @@ async def edit(connection: Any, profile_id: Any) -> int:
     scope = "bare", "POST", "/v1/subscription-profiles", uuid4().hex
     some = random.sample(range(1, INSTRUMENTS + 1), 2 * EDITED)
     async with connection.transaction():
-        await connection.fetchval(IDEMPOTENCY["lock"], *scope)
-        await connection.fetchrow(IDEMPOTENCY["find"], *scope)
-        profile = await connection.fetchrow(PROFILES["lock"], profile_id)
+        await _ask(connection, IDEMPOTENCY["lock"], scope=scope)
+        await _ask(connection, IDEMPOTENCY["find"], scope=scope)
+        profile = await _ask(connection, PROFILES["lock"], profile=profile_id)
         members = set(profile["members"])
         added = [number for number in some[:EDITED] if number not in members]
         removed = [number for number in some[EDITED:] if number in members]
-        await connection.fetch(PROFILES["unusable_instruments"], added)
+        await _ask(connection, PROFILES["unusable_instruments"], numbers=added)
         await _update(connection, profile, member_count=len(members) + len(added) - len(removed))
-        await connection.execute(PROFILES["remove_members"], profile_id, removed)
-        await connection.execute(PROFILES["add_members"], profile_id, added)
+        await _ask(connection, PROFILES["remove_members"], profile=profile_id, numbers=removed)
+        await _ask(connection, PROFILES["add_members"], profile=profile_id, numbers=added)
         await _remember(connection, scope, profile_id)
         await connection.fetchrow(COPIES["join"])
     return 1
@@ -84,35 +88,51 @@ async def lifecycle(connection: Any, _: Any) -> int:
     owner = f"bare {random.randrange(OWNERS)}"
     scope = owner, "POST", "/v1/subscription-profiles", profile_id.hex
     async with connection.transaction():
-        await connection.fetchval(IDEMPOTENCY["lock"], *scope)
-        await connection.fetchrow(IDEMPOTENCY["find"], *scope)
-        await connection.execute(PROFILES["lock_owner"], owner)
-        await connection.fetchval(PROFILES["count_of_owner"], owner)
-        await connection.fetch(PROFILES["unusable_instruments"], members)
-        content = profile_id.hex, "", ["trades", "quotes"], None, MEMBERS, '{"mode":"streaming"}', "active"
-        await connection.fetch(
-            PROFILES["insert"], profile_id, owner, *content, "bare", "bare", '{"profile":{}}'
+        await _ask(connection, IDEMPOTENCY["lock"], scope=scope)
+        await _ask(connection, IDEMPOTENCY["find"], scope=scope)
+        await _ask(connection, PROFILES["lock_owner"], holder=owner)
+        await _ask(connection, PROFILES["count_of_owner"], holder=owner)
+        await _ask(connection, PROFILES["unusable_instruments"], numbers=members)
+        content = {
+            "name": profile_id.hex,
+            "description": "",
+            "channels": ["trades", "quotes"],
+            "member_count": MEMBERS,
+            "delivery": {"mode": "streaming"},
+            "status": "active",
+        }
+        await _ask(
+            connection,
+            PROFILES["insert"],
+            **{"profile": profile_id, "owner": owner, **content, **_AUTHOR, "detail": {"profile": content}},
         )
-        await connection.execute(PROFILES["add_members"], profile_id, members)
+        await _ask(connection, PROFILES["add_members"], profile=profile_id, numbers=members)
         await _remember(connection, scope, profile_id)
         await connection.fetchrow(COPIES["join"])
     async with connection.transaction():
-        await connection.fetchrow(PROFILES["lock"], profile_id)
-        await connection.execute(PROFILES["record_deletion"], profile_id, "bare", "bare", '{"profile":{}}')
-        await connection.execute(PROFILES["delete"], profile_id)
+        await _ask(connection, PROFILES["lock"], profile=profile_id)
+        detail: dict[str, Any] = {"profile": {}}
+        await _ask(connection, PROFILES["record_deletion"], profile=profile_id, **_AUTHOR, detail=detail)
+        await _ask(connection, PROFILES["delete"], profile=profile_id)
         await connection.fetchrow(COPIES["join"])
     return 2
 
 
 async def _update(connection: Any, profile: Any, **changes: Any) -> None:
-    names = ("id", "name", "description", "channels", "query", "member_count", "delivery", "status")
-    values = [changes.get(name, profile[name]) for name in names]
-    await connection.fetch(PROFILES["update"], *values, "bare", "bare", _CHANGED)
+    content = {name: profile[name] for name in ("name", "description", "channels", "member_count", "status")}
+    content["delivery"] = orjson.Fragment(profile["delivery"])
+    row = {"profile": profile["id"], **content, **changes, **_AUTHOR, "detail": _CHANGED}
+    await _ask(connection, PROFILES["update"], **row)
 
 
 async def _remember(connection: Any, scope: tuple[str, ...], profile_id: Any) -> None:
-    body = b"x" * 1000
-    await connection.execute(IDEMPOTENCY["remember"], *scope, bytes(32), profile_id, 1, body, 24)
+    answer = {"scope": scope, "body_sha256": bytes(32).hex(), "profile": profile_id, "version": 1}
+    await _ask(connection, IDEMPOTENCY["remember"], **answer, answer=bytes(1000).hex(), hours=24)
+
+
+async def _ask(connection: Any, statement: str, **row: Any) -> Any:
+    """The first record that answers a statement for one row."""
+    return await connection.fetchrow(statement, rows_of(row))
 
 
 KINDS: Final[dict[str, Callable[[Any, Any], Awaitable[int]]]] = {
@@ -125,6 +145,8 @@ KINDS: Final[dict[str, Callable[[Any, Any], Awaitable[int]]]] = {
 async def write(kind: str, seconds: float) -> float:
     """Write to profiles for a while; the writes per second."""
     connections = [await asyncpg.connect(os.environ["REGISTRY_DATABASE_URL"]) for _ in range(WRITERS)]
+    for connection in connections:
+        await connection.execute(GROUPS["plan_by_index"].replace("LOCAL ", ""))
     rows = await connections[0].fetch("SELECT id FROM profiles WHERE name ^@ 'Profile'")
     deadline = time.perf_counter() + seconds
     written = 0

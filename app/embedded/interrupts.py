@@ -2,11 +2,13 @@
 
 Raised inside an event loop it tears through drivers' callbacks, and a cancellation, which asyncio makes
 of it, can get lost in them. So while a coroutine runs a signal is only noted; the coroutine is ended for
-sure, and the KeyboardInterrupt comes afterwards.
+sure, and the KeyboardInterrupt comes afterwards. Elsewhere it may strike in a finalizer, where Python
+reports and drops what is raised: it is raised again, a moment later.
 """
 
 import asyncio
 import signal
+import sys
 from collections.abc import Coroutine
 from typing import Any, Final, TypeVar
 
@@ -14,6 +16,7 @@ from app.tasks import end_tasks
 
 SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _POLL_S: Final = 0.1
+_AGAIN_S: Final = 0.01
 
 T = TypeVar("T")
 
@@ -24,12 +27,13 @@ class Interrupts:
     def __init__(self) -> None:
         self._noted = False
         self._running = False
-        for name in SIGNALS:
+        for name in (*SIGNALS, signal.SIGALRM):
             signal.signal(name, self._on_signal)
+        sys.unraisablehook = self._on_unraisable
 
     def ignore(self) -> None:
         """Let nothing disturb what is to come."""
-        for name in SIGNALS:
+        for name in (*SIGNALS, signal.SIGALRM):
             signal.signal(name, signal.SIG_IGN)
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
@@ -47,6 +51,12 @@ class Interrupts:
         self._noted = True
         if not self._running:
             raise KeyboardInterrupt
+
+    def _on_unraisable(self, unraisable: "sys.UnraisableHookArgs") -> None:
+        if isinstance(unraisable.exc_value, KeyboardInterrupt):
+            signal.setitimer(signal.ITIMER_REAL, _AGAIN_S)
+        else:
+            sys.__unraisablehook__(unraisable)
 
     async def _until_noted(self, work: Coroutine[Any, Any, T]) -> "asyncio.Task[T]":
         """The task of the work, ended: by itself, or because of a signal."""

@@ -9,8 +9,8 @@ from typing import Final
 from uuid import UUID
 
 from app.domain.errors import InFlight, KeyReused
-from app.store.postgres import Connection
 from app.store.statements import Statements
+from app.store.steps import Steps, ask, tell
 
 SQL: Final = Statements("idempotency.sql")
 KEPT_HOURS: Final = 24
@@ -41,18 +41,20 @@ class Answer:
     replayed: bool = False
 
 
-async def find_answer(connection: Connection, once: Once) -> Answer | None:
+def find_answer(once: Once) -> Steps[Answer | None]:
     """The stored answer; None if the write is yet to be done, by this transaction and no other.
 
     Raises InFlight while another transaction does it, KeyReused if it was done with another body.
     """
-    if not await connection.fetchval(SQL["lock"], *once.scope):
+    ((_, is_locked),) = yield from ask(SQL["lock"], scope=once.scope)
+    if not is_locked:
         raise InFlight(
             "a request with this Idempotency-Key is still being carried out; try again in a moment"
         )
-    record = await connection.fetchrow(SQL["find"], *once.scope)
-    if record is None:
+    records = yield from ask(SQL["find"], scope=once.scope)
+    if not records:
         return None
+    record = records[0]
     if record["body_sha256"] != once.body_sha256:
         raise KeyReused(
             "this Idempotency-Key was used for another body; send the same body, or take a new key"
@@ -60,13 +62,13 @@ async def find_answer(connection: Connection, once: Once) -> Answer | None:
     return Answer(record["profile_id"], record["version"], record["answer"], replayed=True)
 
 
-async def remember_answer(connection: Connection, once: Once, answer: Answer) -> None:
-    await connection.execute(
+def remember_answer(once: Once, answer: Answer) -> Steps[None]:
+    yield from tell(
         SQL["remember"],
-        *once.scope,
-        once.body_sha256,
-        answer.profile_id,
-        answer.version,
-        answer.body,
-        KEPT_HOURS,
+        scope=once.scope,
+        body_sha256=once.body_sha256.hex(),
+        profile=answer.profile_id,
+        version=answer.version,
+        answer=answer.body.hex(),
+        hours=KEPT_HOURS,
     )

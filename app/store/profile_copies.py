@@ -12,6 +12,8 @@ lock, so that no writer is between its mark and its commit. Marks and claims car
 replaces another's.
 """
 
+import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 from secrets import token_bytes
 from typing import Final
@@ -38,6 +40,16 @@ log = structlog.get_logger(__name__)
 
 class MarkFailed(Exception):
     """The copy cannot be marked, so its epoch must be distrusted before the write is tried again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A change that a transaction is about to commit; `profile` None: the profile is gone."""
+
+    profile_id: UUID
+    version: int
+    profile: ShownProfile | None
+    is_new: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,37 +127,44 @@ class ProfileCopies:
         copy = b"" if profile is None else _encode(profile)
         await self._run(gap.redis_run_id, "fill_profile_copy", gap.key, gap.value, copy, COPY_LIVES_MS)
 
-    async def mark(self, connection: Connection, profile_id: UUID, *, is_new: bool) -> Mark | None:
-        """Announce the commit that follows at once; None where no copy is read. Raises MarkFailed.
+    async def mark(self, connection: Connection, writes: Sequence[Written | None]) -> list[Mark | None]:
+        """Announce the commit of these, which follows at once. Raises MarkFailed.
 
-        A new profile has no copy that could be wrong, so it needs no mark.
+        None for what changed nothing, and where no copy is read.
         """
+        if not any(writes):
+            return [None] * len(writes)
         epoch = await self._epochs.join(connection)
-        if epoch.suspended:
-            if is_new or self._epochs.is_distrusted(epoch):
-                return None
-            raise MarkFailed
-        mark = Mark(_key(epoch, profile_id), epoch.redis_run_id, _MARK + token_bytes(16))
-        try:
-            await self._server.execute(mark.redis_run_id, "SET", mark.key, mark.value, "PX", COPY_LIVES_MS)
-        except RedisUnavailable as error:
-            if is_new:
-                return None
-            raise MarkFailed from error
-        return mark
+        return await asyncio.gather(*(self._mark(epoch, written) for written in writes))
 
     async def distrust(self, postgres: Postgres) -> None:
         """After MarkFailed, and outside of any transaction: have no copies read by anybody."""
         async with postgres.connection() as connection:
             await self._epochs.distrust(connection)
 
-    async def settle(self, mark: Mark | None, version: int, profile: ShownProfile | None) -> None:
-        """Replace the mark by what was committed as `version`; None: the profile is gone."""
+    async def settle(self, mark: Mark | None, written: Written) -> None:
+        """Replace the mark by what was committed."""
         if mark is not None:
-            copy = b"" if profile is None else _encode(profile)
-            await self._run(
-                mark.redis_run_id, "settle_profile_copy", mark.key, mark.value, version, copy, COPY_LIVES_MS
-            )
+            copy = b"" if written.profile is None else _encode(written.profile)
+            arguments = mark.value, written.version, copy, COPY_LIVES_MS
+            await self._run(mark.redis_run_id, "settle_profile_copy", mark.key, *arguments)
+
+    async def _mark(self, epoch: Epoch, written: Written | None) -> Mark | None:
+        """A new profile has no copy that could be wrong, so it needs no mark."""
+        if written is None:
+            return None
+        if epoch.suspended:
+            if written.is_new or self._epochs.is_distrusted(epoch):
+                return None
+            raise MarkFailed
+        mark = Mark(_key(epoch, written.profile_id), epoch.redis_run_id, _MARK + token_bytes(16))
+        try:
+            await self._server.execute(mark.redis_run_id, "SET", mark.key, mark.value, "PX", COPY_LIVES_MS)
+        except RedisUnavailable as error:
+            if written.is_new:
+                return None
+            raise MarkFailed from error
+        return mark
 
     async def _run(self, run_id: str, script: str, key: str, *arguments: bytes | int) -> None:
         """What fails here leaves a mark or a claim, and so sends readers to Postgres."""

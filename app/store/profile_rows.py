@@ -95,17 +95,17 @@ def parse_profile_id(text: str) -> UUID | None:
     return UUID(hex=text.removeprefix(ID_PREFIX)) if _PUBLIC_ID.fullmatch(text) else None
 
 
-def column_values(content: Profile) -> tuple[object, ...]:
-    """The values of name, description, channels, query, member_count, delivery and status."""
-    return (
-        content.name,
-        content.description,
-        list(content.channels),
-        None if content.query is None else orjson.dumps(query_document(content.query)).decode(),
-        len(content.instruments or ()),
-        content.delivery.model_dump_json(exclude_none=True),
-        content.status.value,
-    )
+def column_values(content: Profile) -> dict[str, object]:
+    """What a profile's row has of its content, as JSON has it."""
+    return {
+        "name": content.name,
+        "description": content.description,
+        "channels": content.channels,
+        "query": None if content.query is None else query_document(content.query),
+        "member_count": len(content.instruments or ()),
+        "delivery": content.delivery.model_dump(mode="json", exclude_none=True),
+        "status": content.status,
+    }
 
 
 def content_of(record: asyncpg.Record) -> Profile:

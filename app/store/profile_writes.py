@@ -8,7 +8,6 @@ from typing import Any
 from uuid import UUID
 
 import asyncpg
-import orjson
 
 from app.domain.errors import (
     Conflict,
@@ -24,6 +23,7 @@ from app.domain.profile_patch import describe_changes
 from app.store.postgres import Connection
 from app.store.profile_rows import StoredProfile, column_values, content_of, public_profile_id, stored_profile
 from app.store.statements import Statements
+from app.store.steps import Steps, ask, tell
 
 SQL = Statements("profiles.sql")
 
@@ -41,32 +41,31 @@ class Author:
         return self.sees_all or owner == self.owner
 
 
-async def insert_profile(
-    connection: Connection, author: Author, content: Profile, max_profiles: int
-) -> StoredProfile:
+def insert_profile(author: Author, content: Profile, max_profiles: int) -> Steps[StoredProfile]:
     """Raises InvalidInput, Conflict or NameTaken."""
-    await connection.execute(SQL["lock_owner"], author.owner)
-    if await connection.fetchval(SQL["count_of_owner"], author.owner) >= max_profiles:
+    yield from ask(SQL["lock_owner"], holder=author.owner)
+    ((_, count),) = yield from ask(SQL["count_of_owner"], holder=author.owner)
+    if count >= max_profiles:
         raise Conflict(f"you have {max_profiles} profiles, the most that are allowed; delete one first")
     members = content.instruments or ()
-    await refuse_unusable(connection, members, members)
-    detail = _detail(profile=profile_document(content))
-    stored = await _store(connection, SQL["insert"], (_new_id(), author.owner), content, author, detail)
-    await connection.execute(SQL["add_members"], stored.id, members)
+    yield from refuse_unusable(members, members)
+    detail = {"profile": profile_document(content)}
+    stored = yield from _store(
+        SQL["insert"], {"profile": _new_id(), "owner": author.owner}, content, author, detail
+    )
+    yield from tell(SQL["add_members"], profile=stored.id, numbers=members)
     return stored
 
 
-async def lock_profile(
-    connection: Connection, author: Author, profile_id: UUID, accepts: Callable[[int], bool]
-) -> StoredProfile:
+def lock_profile(author: Author, profile_id: UUID, accepts: Callable[[int], bool]) -> Steps[StoredProfile]:
     """The profile, which nobody else writes until the transaction ends.
 
     Raises NotFound, and PreconditionFailed unless `accepts` its version.
     """
-    record = await connection.fetchrow(SQL["lock"], profile_id)
-    if record is not None and record["version"] != record["version_of_members"]:
-        record = await connection.fetchrow(SQL["read"], profile_id)  # under the lock this stays
-    stored = _stored(record)
+    records = yield from ask(SQL["lock"], profile=profile_id)
+    if records and records[0]["version"] != records[0]["version_of_members"]:
+        records = yield from ask(SQL["lock"], profile=profile_id)  # under the lock it stays
+    stored = _stored(records[0] if records else None)
     if stored is None or not author.sees(stored.owner):
         raise no_such_profile(profile_id)
     if not accepts(stored.version):
@@ -78,37 +77,34 @@ async def find_profile(connection: Connection, profile_id: UUID) -> StoredProfil
     return _stored(await connection.fetchrow(SQL["read"], profile_id))
 
 
-async def update_profile(
-    connection: Connection, author: Author, before: StoredProfile, content: Profile
-) -> StoredProfile:
+def update_profile(author: Author, before: StoredProfile, content: Profile) -> Steps[StoredProfile]:
     """What changes nothing is not a change. Raises NameTaken."""
     changes = describe_changes(before.content, content)
     if not changes:
         return before
-    detail = _detail(changes=changes)
-    stored = await _store(connection, SQL["update"], (before.id,), content, author, detail)
-    await _write_members(connection, before.id, before.content.instruments or (), content.instruments or ())
+    stored = yield from _store(SQL["update"], {"profile": before.id}, content, author, {"changes": changes})
+    yield from _write_members(before.id, before.content.instruments or (), content.instruments or ())
     return stored
 
 
-async def delete_profile(connection: Connection, author: Author, stored: StoredProfile) -> None:
+def delete_profile(author: Author, stored: StoredProfile) -> Steps[None]:
     """The profile's events stay."""
-    detail = _detail(profile=profile_document(stored.content))
-    await connection.execute(SQL["record_deletion"], stored.id, author.actor, author.request_id, detail)
-    await connection.execute(SQL["delete"], stored.id)
+    detail = {"profile": profile_document(stored.content)}
+    yield from tell(SQL["record_deletion"], profile=stored.id, **_authorship(author), detail=detail)
+    yield from tell(SQL["delete"], profile=stored.id)
 
 
-async def unusable_instruments(connection: Connection, numbers: Sequence[int]) -> dict[int, str]:
+def unusable_instruments(numbers: Sequence[int]) -> Steps[dict[int, str]]:
     """Which of the numbers are not those of living instruments, and what they are instead."""
     if not numbers:
         return {}
-    records = await connection.fetch(SQL["unusable_instruments"], numbers)
+    records = yield from ask(SQL["unusable_instruments"], numbers=numbers)
     return {record["number"]: record["status"] or "unknown" for record in records}
 
 
-async def refuse_unusable(connection: Connection, numbers: Sequence[int], members: Sequence[int]) -> None:
+def refuse_unusable(numbers: Sequence[int], members: Sequence[int]) -> Steps[None]:
     """Raises InvalidInput naming every one of `numbers` that is unknown or delisted, by its place."""
-    unusable = await unusable_instruments(connection, numbers)
+    unusable = yield from unusable_instruments(numbers)
     if unusable:
         raise InvalidInput(
             *(
@@ -127,44 +123,37 @@ def _stored(record: asyncpg.Record | None) -> StoredProfile | None:
     return None if record is None else stored_profile(record, content_of(record))
 
 
-async def _store(
-    connection: Connection,
-    statement: str,
-    identity: tuple[object, ...],
-    content: Profile,
-    author: Author,
-    detail: str,
-) -> StoredProfile:
+def _store(
+    statement: str, identity: dict[str, object], content: Profile, author: Author, detail: dict[str, Any]
+) -> Steps[StoredProfile]:
     """Insert or update a profile's row together with its event. Raises NameTaken."""
-    arguments = *identity, *column_values(content), author.actor, author.request_id, detail
+    row = {**identity, **column_values(content), **_authorship(author), "detail": detail}
     try:
-        (record,) = await connection.fetch(statement, *arguments)
+        (record,) = yield from tell(statement, **row)
     except asyncpg.UniqueViolationError as error:
         raise NameTaken(content.name) from error
     return stored_profile(record, content)
 
 
-async def _write_members(
-    connection: Connection, profile_id: UUID, old: Sequence[int], new: Sequence[int]
-) -> None:
+def _write_members(profile_id: UUID, old: Sequence[int], new: Sequence[int]) -> Steps[None]:
     """Make `new` the members in that order, moving none that need not move."""
     if old == new:
         return
     staying = set(new)
     kept = [number for number in old if number in staying]
     if kept == list(new[: len(kept)]):
-        removed, added = [number for number in old if number not in staying], new[len(kept) :]
-        if removed:
-            await connection.execute(SQL["remove_members"], profile_id, removed)
+        removed = [number for number in old if number not in staying]
+        added = new[len(kept) :]
     else:
-        await connection.execute(SQL["remove_members"], profile_id, None)
-        added = new
+        removed, added = list(old), new
+    if removed:
+        yield from tell(SQL["remove_members"], profile=profile_id, numbers=removed)
     if added:
-        await connection.execute(SQL["add_members"], profile_id, added)
+        yield from tell(SQL["add_members"], profile=profile_id, numbers=added)
 
 
-def _detail(**values: Any) -> str:
-    return orjson.dumps(values).decode()
+def _authorship(author: Author) -> dict[str, str]:
+    return {"actor": author.actor, "request_id": author.request_id}
 
 
 def _new_id() -> UUID:

@@ -6,19 +6,19 @@ anything is written. The commit is the acknowledgement.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from enum import StrEnum
-from typing import Final, TypeVar
+from typing import Final
 from uuid import UUID
 
 from app import metrics
-from app.domain.errors import Conflict, PostgresUnavailable, RedisUnavailable
+from app.domain.errors import Conflict, PostgresUnavailable
 from app.domain.member_edit import Edited, MemberEdit, edit_members
 from app.domain.profile import Profile, ProfileLimits
 from app.store.idempotency import Answer, Once, find_answer, remember_answer
 from app.store.postgres import Connection, Postgres
-from app.store.profile_copies import Gap, Mark, MarkFailed, ProfileCopies
+from app.store.profile_copies import Gap, ProfileCopies, Written
 from app.store.profile_rows import (
     ProfileEvent,
     ProfileSummary,
@@ -39,6 +39,8 @@ from app.store.profile_writes import (
     unusable_instruments,
     update_profile,
 )
+from app.store.steps import Steps
+from app.store.write_groups import Write, WriteGroups
 
 
 class Source(StrEnum):
@@ -46,22 +48,11 @@ class Source(StrEnum):
     REDIS = "redis"
 
 
-MAX_ATTEMPTS: Final = 3
 DOUBT_S: Final = 1.0
 """How long Postgres is waited for when it did not answer lately and there is a copy."""
 
 _READS: Final = {source: metrics.PROFILE_READS.labels(source) for source in Source}
 _FIRST_ID: Final = UUID(int=0)
-_T = TypeVar("_T")
-
-
-@dataclass(frozen=True, slots=True)
-class _Written:
-    """A change that a transaction is about to commit; `profile` None: the profile is gone."""
-
-    profile_id: UUID
-    version: int
-    profile: ShownProfile | None
 
 
 class Profiles:
@@ -70,6 +61,7 @@ class Profiles:
     def __init__(self, postgres: Postgres, copies: ProfileCopies, limits: ProfileLimits) -> None:
         self._postgres = postgres
         self._copies = copies
+        self._groups = WriteGroups(postgres, copies)
         self.limits = limits
 
     @property
@@ -77,20 +69,22 @@ class Profiles:
         """Whether profiles are read from Redis at this moment, rather than from Postgres."""
         return self._copies.are_readable
 
-    async def create(self, author: Author, content: Profile, once: Once | None) -> Answer:
+    async def create(
+        self, author: Author, content: Profile, once: Once | None, *, is_large: bool = False
+    ) -> Answer:
         """Store a new profile. Raises InvalidInput, Conflict, NameTaken, InFlight or KeyReused."""
 
-        async def work(connection: Connection) -> tuple[Answer, _Written | None]:
-            if once is not None and (done := await find_answer(connection, once)) is not None:
+        def steps() -> Steps[tuple[Answer, Written | None]]:
+            if once is not None and (done := (yield from find_answer(once))) is not None:
                 return done, None
-            stored = await insert_profile(connection, author, content, self.limits.profiles_per_owner)
+            stored = yield from insert_profile(author, content, self.limits.profiles_per_owner)
             shown = stored.shown
             answer = Answer(shown.id, shown.version, shown.json)
             if once is not None:
-                await remember_answer(connection, once, answer)
-            return answer, _Written(shown.id, shown.version, shown)
+                yield from remember_answer(once, answer)
+            return answer, Written(shown.id, shown.version, shown, is_new=True)
 
-        return await self._write(work, is_new=True)
+        return await self._groups.do(Write(steps, author.owner, is_large))
 
     async def update(
         self,
@@ -98,6 +92,8 @@ class Profiles:
         profile_id: UUID,
         accepts: Callable[[int], bool],
         change: Callable[[Profile], Profile],
+        *,
+        is_large: bool = False,
     ) -> ShownProfile:
         """Replace a profile's content by what `change` makes of it; what changes nothing is not a change.
 
@@ -105,15 +101,15 @@ class Profiles:
         or NameTaken, and whatever `change` raises.
         """
 
-        async def work(connection: Connection) -> tuple[ShownProfile, _Written | None]:
-            before = await lock_profile(connection, author, profile_id, accepts)
+        def steps() -> Steps[tuple[ShownProfile, Written | None]]:
+            before = yield from lock_profile(author, profile_id, accepts)
             content = change(before.content)
             if content.instruments != before.content.instruments:
                 old, new = set(before.content.instruments or ()), content.instruments or ()
-                await refuse_unusable(connection, [number for number in new if number not in old], new)
-            return await _update(connection, author, before, content)
+                yield from refuse_unusable([number for number in new if number not in old], new)
+            return (yield from _update(author, before, content))
 
-        return await self._write(work)
+        return await self._groups.do(Write(steps, profile_id, is_large))
 
     async def edit(
         self,
@@ -123,6 +119,8 @@ class Profiles:
         edit: MemberEdit,
         report: Callable[[ShownProfile, Edited], bytes],
         once: Once | None,
+        *,
+        is_large: bool = False,
     ) -> Answer:
         """Add and remove listed members, and answer with a `report` of it.
 
@@ -130,10 +128,10 @@ class Profiles:
         naming every item that is refused where the edit is atomic.
         """
 
-        async def work(connection: Connection) -> tuple[Answer, _Written | None]:
-            if once is not None and (done := await find_answer(connection, once)) is not None:
+        def steps() -> Steps[tuple[Answer, Written | None]]:
+            if once is not None and (done := (yield from find_answer(once))) is not None:
                 return done, None
-            before = await lock_profile(connection, author, profile_id, accepts)
+            before = yield from lock_profile(author, profile_id, accepts)
             members = before.content.instruments
             if members is None:
                 raise Conflict(
@@ -141,26 +139,26 @@ class Profiles:
                 )
             known = set(members)
             added = [item.number for item in edit.add if item.number is not None and item.number not in known]
-            unusable = await unusable_instruments(connection, added)
+            unusable = yield from unusable_instruments(added)
             edited = edit_members(edit, members, unusable, self.limits.members)
             content = replace(before.content, instruments=edited.members)
-            shown, written = await _update(connection, author, before, content)
+            shown, written = yield from _update(author, before, content)
             answer = Answer(profile_id, shown.version, report(shown, edited))
             if once is not None:
-                await remember_answer(connection, once, answer)
+                yield from remember_answer(once, answer)
             return answer, written
 
-        return await self._write(work)
+        return await self._groups.do(Write(steps, profile_id, is_large))
 
     async def delete(self, author: Author, profile_id: UUID, accepts: Callable[[int], bool]) -> None:
         """Raises PreconditionFailed. The profile's events stay."""
 
-        async def work(connection: Connection) -> tuple[None, _Written]:
-            stored = await lock_profile(connection, author, profile_id, accepts)
-            await delete_profile(connection, author, stored)
-            return None, _Written(profile_id, stored.version + 1, None)
+        def steps() -> Steps[tuple[None, Written]]:
+            stored = yield from lock_profile(author, profile_id, accepts)
+            yield from delete_profile(author, stored)
+            return None, Written(profile_id, stored.version + 1, None)
 
-        await self._write(work)
+        await self._groups.do(Write(steps, profile_id))
 
     async def read(self, author: Author, profile_id: UUID) -> tuple[ShownProfile, Source]:
         """The profile as it is now, and where that was read.
@@ -201,28 +199,6 @@ class Profiles:
             raise no_such_profile(profile_id)
         return [event_of(record) for record in records]
 
-    async def _write(
-        self,
-        work: Callable[[Connection], Awaitable[tuple[_T, _Written | None]]],
-        *,
-        is_new: bool = False,
-    ) -> _T:
-        """Do `work` in one transaction; mark the copy of what it wrote before the commit, settle it after."""
-        for _ in range(MAX_ATTEMPTS):
-            try:
-                async with self._postgres.connection() as connection, connection.transaction():
-                    result, written = await work(connection)
-                    mark: Mark | None = None
-                    if written is not None:
-                        mark = await self._copies.mark(connection, written.profile_id, is_new=is_new)
-            except MarkFailed:
-                await self._copies.distrust(self._postgres)
-                continue
-            if written is not None:
-                await self._copies.settle(mark, written.version, written.profile)
-            return result
-        raise RedisUnavailable("Redis comes and goes; nothing was changed, try again in a moment")
-
     async def _find(self, profile_id: UUID) -> tuple[ShownProfile | None, Source]:
         found = await self._copies.find(profile_id)
         if isinstance(found, ShownProfile):
@@ -253,12 +229,12 @@ class Profiles:
                 return current
 
 
-async def _update(
-    connection: Connection, author: Author, before: StoredProfile, content: Profile
-) -> tuple[ShownProfile, _Written | None]:
-    shown = (await update_profile(connection, author, before, content)).shown
+def _update(
+    author: Author, before: StoredProfile, content: Profile
+) -> Steps[tuple[ShownProfile, Written | None]]:
+    shown = (yield from update_profile(author, before, content)).shown
     changed = shown.version != before.version
-    return shown, _Written(shown.id, shown.version, shown) if changed else None
+    return shown, Written(shown.id, shown.version, shown) if changed else None
 
 
 async def _read(connection: Connection, profile_id: UUID) -> ShownProfile | None:

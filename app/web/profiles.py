@@ -33,6 +33,8 @@ from app.web.services import PRINCIPAL, REQUEST_ID, SERVICES
 
 PATH: Final = "/v1/subscription-profiles"
 _JSON: Final = "application/json"
+_LARGE_BYTES: Final = 16_384
+"""Some thousand instruments."""
 _IDEMPOTENCY_KEY: Final = re.compile(IDEMPOTENCY_KEY.schema["pattern"])
 
 
@@ -68,7 +70,9 @@ async def create(request: web.Request) -> web.Response:
     services = request.app[SERVICES]
     document, raw = await read_json(request)
     content = parse_profile(document, services.profiles.limits)
-    answer = await services.profiles.create(author_of(request), content, once_of(request, raw))
+    answer = await services.profiles.create(
+        author_of(request), content, once_of(request, raw), is_large=is_large(raw)
+    )
     headers: dict[str, str] = {
         hdrs.LOCATION: f"{PATH}/{public_profile_id(answer.profile_id)}",
         hdrs.ETAG: entity_tag(answer.version),
@@ -110,10 +114,12 @@ async def one(request: web.Request) -> web.Response:
 async def replace(request: web.Request) -> web.Response:
     services = request.app[SERVICES]
     accepts = required_match(request)
-    document, _ = await read_json(request)
+    document, raw = await read_json(request)
     content = parse_profile(document, services.profiles.limits)
     return _shown(
-        await services.profiles.update(author_of(request), profile_id_of(request), accepts, lambda _: content)
+        await services.profiles.update(
+            author_of(request), profile_id_of(request), accepts, lambda _: content, is_large=is_large(raw)
+        )
     )
 
 
@@ -121,13 +127,14 @@ async def replace(request: web.Request) -> web.Response:
 async def patch(request: web.Request) -> web.Response:
     services = request.app[SERVICES]
     accepts = required_match(request)
-    changes, _ = await read_json(request)
+    changes, raw = await read_json(request)
     return _shown(
         await services.profiles.update(
             author_of(request),
             profile_id_of(request),
             accepts,
             lambda content: patch_profile(content, changes, services.profiles.limits),
+            is_large=is_large(raw),
         )
     )
 
@@ -170,6 +177,11 @@ def once_of(request: web.Request, raw: bytes) -> Once | None:
         raise InvalidInput.of(IDEMPOTENCY_KEY.name, "must be 1 to 255 visible ASCII characters")
     digest = hashlib.sha256(raw).digest()
     return Once(request[PRINCIPAL].name, request.method, request.path, key, digest)
+
+
+def is_large(raw: bytes) -> bool:
+    """Whether a body may name so many instruments that other writes should not wait for this one."""
+    return len(raw) > _LARGE_BYTES
 
 
 def _shown(profile: ShownProfile) -> web.Response:

@@ -20,8 +20,7 @@ from app.domain.profile import ProfileLimits, parse_profile
 from app.embedded.redis import start_redis
 from app.store.copy_epochs import RESUME_AFTER_S, SETTLE_S
 from app.store.postgres import Connection
-from app.store.profile_copies import Mark, ProfileCopies
-from app.store.profile_rows import ShownProfile
+from app.store.profile_copies import Mark, ProfileCopies, Written
 from app.store.profile_writes import Author
 from app.store.profiles import DOUBT_S, Profiles, Source
 from tests.integration.conftest import eventually, open_profiles
@@ -145,8 +144,8 @@ class _LateCopies(ProfileCopies):
 
     late: list[Any]
 
-    async def settle(self, mark: Mark | None, version: int, profile: ShownProfile | None) -> None:
-        self.late.append(partial(super().settle, mark, version, profile))
+    async def settle(self, mark: Mark | None, written: Written) -> None:
+        self.late.append(partial(super().settle, mark, written))
 
     async def fill(self, *arguments: Any) -> None:
         self.late.append(partial(super().fill, *arguments))
@@ -157,7 +156,7 @@ def make_late(profiles: Profiles) -> list[Any]:
     copies = profiles._copies
     late = _LateCopies(copies._server, copies._epochs)
     late.late = []
-    profiles._copies = late
+    profiles._copies = profiles._groups._copies = late
     return late.late
 
 

@@ -2,13 +2,15 @@
 
 import json
 from collections.abc import Iterator
-from itertools import product
 from typing import Any, Final
+from uuid import UUID
 
 import pytest
 
 from app.store.postgres import Connection
 from app.store.profile_writes import SQL
+from app.store.steps import rows_of
+from app.store.write_groups import SQL as GROUPS
 
 PROFILES: Final = 1_000_000
 MOST_BLOCKS: Final = 300
@@ -32,7 +34,6 @@ FIRST: Final = f"'{0:032x}'"
 MIDDLE: Final = f"'{PROFILES // 2:032x}'"
 CASES: Final = (
     ("read", "uuid", f"'{1:032x}'", {"profiles_pkey", "profile_members_position"}),
-    ("lock", "uuid", f"'{1:032x}'", {"profiles_pkey", "profile_members_position"}),
     ("page", "text[], uuid, int", f"'{{active,paused}}', {FIRST}, 100", {"profiles_status_id"}),
     ("page", "text[], uuid, int", f"'{{paused}}', {MIDDLE}, 100", {"profiles_status_id"}),
     (
@@ -50,6 +51,26 @@ CASES: Final = (
     ("events", "uuid, bigint, int", f"'{1:032x}', NULL, 100", {"profile_events_pkey"}),
 )
 """Statement, types of its parameters, their values, and the indexes that it must go through."""
+CONTENT: Final = {
+    "name": "Another name",
+    "description": "",
+    "channels": ["trades"],
+    "member_count": 0,
+    "delivery": {"mode": "streaming"},
+    "status": "active",
+    "actor": "key:1",
+    "request_id": "r",
+    "detail": {},
+}
+WRITES: Final[tuple[tuple[str, dict[str, Any], set[str]], ...]] = (
+    ("lock", {}, {"profiles_pkey", "profile_members_position"}),
+    ("update", CONTENT, {"profiles_pkey", "profile_watches_pkey"}),
+    ("remove_members", {"numbers": [1, 2, 3]}, {"profile_members_pkey"}),
+    ("add_members", {"numbers": [1, 2, 3]}, {"profile_members_position"}),
+    ("record_deletion", CONTENT, {"profiles_pkey"}),
+    ("delete", {}, {"profiles_pkey"}),
+)
+"""Statement, its row beside the profile, and the indexes; in an order that they can be executed in."""
 
 
 @pytest.fixture
@@ -69,17 +90,29 @@ def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
         yield from nodes(inner)
 
 
-async def test_reads_of_a_million_go_through_indexes(million: Connection) -> None:
-    for mode, (statement, types, arguments, indexes) in product(
-        ("force_custom_plan", "force_generic_plan"), CASES
-    ):
-        await million.execute(f"SET plan_cache_mode = {mode}")
-        await million.execute(f"PREPARE asked ({types}) AS {SQL[statement]}")
-        explained = await million.fetchval(
-            f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) EXECUTE asked ({arguments})"
-        )
-        await million.execute("DEALLOCATE asked")
-        plan = json.loads(explained)[0]["Plan"]
-        assert "Seq Scan" not in {node["Node Type"] for node in nodes(plan)}, explained
-        assert {node["Index Name"] for node in nodes(plan) if "Index Name" in node} == indexes, explained
-        assert plan["Shared Hit Blocks"] + plan["Shared Read Blocks"] < MOST_BLOCKS, explained
+@pytest.mark.parametrize("mode", ["force_custom_plan", "force_generic_plan"])
+async def test_a_million_are_read_and_written_through_indexes(million: Connection, mode: str) -> None:
+    await million.execute(f"SET plan_cache_mode = {mode}")
+    for statement, types, arguments, indexes in CASES:
+        await holds(million, SQL[statement], types, arguments, indexes)
+    async with million.transaction():
+        await million.execute(GROUPS["plan_by_index"])
+        for statement, row, indexes in WRITES:
+            rows = rows_of(
+                *({"profile": UUID(int=number), **row, "name": f"N{number}"} for number in range(1, 4))
+            )
+            await holds(million, SQL[statement], "jsonb", f"'{rows}'", indexes)
+
+
+async def holds(
+    connection: Connection, statement: str, types: str, arguments: str, indexes: set[str]
+) -> None:
+    await connection.execute(f"PREPARE asked ({types}) AS {statement}")
+    explained = await connection.fetchval(
+        f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) EXECUTE asked ({arguments})"
+    )
+    await connection.execute("DEALLOCATE asked")
+    plan = json.loads(explained)[0]["Plan"]
+    assert "Seq Scan" not in {node["Node Type"] for node in nodes(plan)}, explained
+    assert {node["Index Name"] for node in nodes(plan) if "Index Name" in node} == indexes, explained
+    assert plan["Shared Hit Blocks"] + plan["Shared Read Blocks"] < MOST_BLOCKS, explained

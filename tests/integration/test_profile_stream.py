@@ -125,20 +125,18 @@ async def test_8_writers_and_a_listener_that_comes_and_goes(api: Client) -> None
     async with listening(api, path) as stream:  # the watch begins
         assert await stream.kinds(1) == ["ready"]
     seen: list[int] = []
+    wanted = 2 + 8 * 10  # one of creation, one that the watch began, and the changes
     writing = asyncio.gather(*(_write_often(api, path, writer) for writer in range(8)))
     try:
-        while not writing.done() or seen[-1] < (await trail(api, path))[-1]:
+        while len(seen) < wanted:
             async with listening(api, path, after=seen[-1] if seen else 0) as stream:
-                for _ in range(7):
-                    if writing.done() and seen and seen[-1] == (await trail(api, path))[-1]:
-                        break
+                for _ in range(min(7, wanted - len(seen))):
                     event = await stream.next()
                     assert event
                     seen.append(event.number)
     finally:
         await writing
-    assert seen == await trail(api, path) == list(range(1, len(seen) + 1))
-    assert len(seen) == 2 + 8 * 10, "one of creation, one that the watch began, and the changes"
+    assert seen == await trail(api, path) == list(range(1, wanted + 1))
 
 
 async def _write_often(api: Client, path: str, writer: int) -> None:

@@ -69,11 +69,24 @@ async def profiles(database_url: str, database: Connection, redis_url: str) -> A
         yield opened
 
 
-async def test_32_writers_with_preconditions_lose_no_update(profiles: Profiles) -> None:
-    answer = await profiles.create(ALICE, profile(), None)
+@pytest.fixture
+async def processes(
+    profiles: Profiles, database_url: str, redis_url: str
+) -> AsyncIterator[tuple[Profiles, ...]]:
+    """Several, which share nothing but the servers."""
+    async with (
+        open_profiles(database_url, redis_url, LIMITS) as second,
+        open_profiles(database_url, redis_url, LIMITS) as third,
+    ):
+        yield profiles, second, third
+
+
+async def test_32_writers_with_preconditions_lose_no_update(processes: tuple[Profiles, ...]) -> None:
+    answer = await processes[0].create(ALICE, profile(), None)
     successes: list[str] = []
 
     async def write(writer: int) -> None:
+        profiles = processes[writer % len(processes)]
         for turn in range(4):
             description = f"{writer}/{turn}"
             while True:
@@ -92,9 +105,9 @@ async def test_32_writers_with_preconditions_lose_no_update(profiles: Profiles) 
                 break
 
     await asyncio.gather(*map(write, range(32)))
-    final = await read(profiles, ALICE, answer.profile_id)
+    final = await read(processes[0], ALICE, answer.profile_id)
     assert final.version == len(successes) + 1 == 129
-    events = await profiles.events(ALICE, answer.profile_id, before=None, limit=1000)
+    events = await processes[0].events(ALICE, answer.profile_id, before=None, limit=1000)
     assert [(event.number, event.version) for event in events] == [(n, n) for n in range(129, 0, -1)]
     changes = [event.detail["changes"]["description"] for event in events[:-1]]
     assert Counter(change["to"] for change in changes) == Counter(successes)
@@ -123,14 +136,18 @@ async def test_who_waited_for_another_writer_sees_the_members_that_it_left(
     assert (shown.version, shown.selection) == (3, (1, 3))
 
 
-async def test_retries_with_one_key_have_one_effect(profiles: Profiles, database: Connection) -> None:
-    async def attempt() -> bytes | None:
+async def test_retries_with_one_key_have_one_effect(
+    processes: tuple[Profiles, ...], database: Connection
+) -> None:
+    async def attempt(profiles: Profiles) -> bytes | None:
         try:
             return (await profiles.create(ALICE, profile(), once("k"))).body
         except InFlight:
             return None
 
-    answers = [body for body in await asyncio.gather(*(attempt() for _ in range(32))) if body]
+    attempts = (attempt(processes[n % len(processes)]) for n in range(32))
+    answers = [body for body in await asyncio.gather(*attempts) if body]
+    profiles = processes[0]
     assert len(set(answers)) == 1
     again = await profiles.create(ALICE, profile(), once("k"))
     assert again.replayed and again.body == answers[0]

@@ -1,16 +1,33 @@
+-- name: scope_columns
+       given.scope[1], given.scope[2], given.scope[3], given.scope[4]
+
 -- name: lock
 -- False while another transaction works under the same key. Whatever becomes of it, the lock goes with it.
-SELECT pg_try_advisory_xact_lock(hashtextextended(concat_ws(' ', $1::text, $2::text, $3::text, $4::text), 0));
+SELECT place, pg_try_advisory_xact_lock(hashtextextended(concat_ws(' ',
+-- include: scope_columns
+), 0)) AS is_locked
+FROM jsonb_to_recordset($1) AS given(place int, scope text[]);
 
 -- name: find
-SELECT body_sha256, profile_id, version, answer FROM idempotency_records
-WHERE principal = $1 AND method = $2 AND path = $3 AND key = $4 AND expires_at > clock_timestamp();
+SELECT place, body_sha256, profile_id, version, answer
+FROM jsonb_to_recordset($1) AS given(place int, scope text[])
+CROSS JOIN LATERAL (
+    SELECT * FROM idempotency_records
+    WHERE (principal, method, path, key) = (
+-- include: scope_columns
+    ) AND expires_at > clock_timestamp()
+) AS found;
 
 -- name: remember
--- Replaces a record that has expired. $9: hours.
+-- Replaces a record that has expired.
 INSERT INTO idempotency_records
     (principal, method, path, key, body_sha256, profile_id, version, answer, expires_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, clock_timestamp() + make_interval(hours => $9))
+SELECT
+-- include: scope_columns
+       , decode(body_sha256, 'hex'), profile, version, decode(answer, 'hex'),
+       clock_timestamp() + make_interval(hours => hours)
+FROM jsonb_to_recordset($1) AS given(
+    scope text[], body_sha256 text, profile uuid, version integer, answer text, hours integer)
 ON CONFLICT (principal, method, path, key) DO UPDATE
 SET body_sha256 = excluded.body_sha256, profile_id = excluded.profile_id, version = excluded.version,
     answer = excluded.answer, expires_at = excluded.expires_at;

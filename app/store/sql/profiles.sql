@@ -14,12 +14,17 @@ FROM profiles WHERE id = $1;
 
 -- name: lock
 -- The row is as it was when its lock was granted, but `members` are those of the statement's snapshot, which is
--- older: if somebody wrote in between, `version_of_members` is not `version`.
-SELECT
+-- older: if somebody wrote in between, `version_of_members` is not `version`. In the order of ids, so that groups
+-- do not wait for each other in a circle.
+SELECT place, locked.*
+FROM (SELECT * FROM jsonb_to_recordset($1) AS given(place int, profile uuid) ORDER BY profile) AS given
+CROSS JOIN LATERAL (
+    SELECT
 -- include: profile_columns
 -- include: member_columns
-       , (SELECT version FROM profiles AS seen WHERE seen.id = profiles.id) AS version_of_members
-FROM profiles WHERE id = $1 FOR UPDATE;
+           , (SELECT version FROM profiles AS seen WHERE seen.id = profiles.id) AS version_of_members
+    FROM profiles WHERE id = given.profile FOR UPDATE
+) AS locked;
 
 -- name: lock_unless_being_written
 -- True if the profile is there and nobody is writing it; nobody will until the transaction ends.
@@ -27,67 +32,94 @@ SELECT true FROM profiles WHERE id = $1 FOR SHARE SKIP LOCKED;
 
 -- name: lock_owner
 -- Creations of one owner wait for each other, so that their number is exact.
-SELECT pg_advisory_xact_lock(hashtextextended('profiles of ' || $1::text, 0));
+SELECT place, pg_advisory_xact_lock(hashtextextended('profiles of ' || holder, 0))
+FROM (SELECT * FROM jsonb_to_recordset($1) AS given(place int, holder text) ORDER BY holder) AS given;
 
 -- name: count_of_owner
-SELECT count(*) FROM profiles WHERE owner = $1;
+SELECT place, (SELECT count(*) FROM profiles WHERE owner = holder) AS count
+FROM jsonb_to_recordset($1) AS given(place int, holder text);
 
 -- name: unusable_instruments
 -- Which of the numbers are not those of living instruments; status NULL: there is no such instrument.
-SELECT number, status
-FROM unnest($1::bigint[]) AS wanted(number) LEFT JOIN instruments ON instruments.id = number
+SELECT place, number, status
+FROM jsonb_to_recordset($1) AS given(place int, numbers bigint[])
+CROSS JOIN LATERAL (
+    SELECT number, (SELECT status FROM instruments WHERE id = number) AS status FROM unnest(numbers) AS number
+    OFFSET 0
+) AS wanted
 WHERE status IS NULL OR status = 'delisted';
 
+-- name: given_columns
+    place int, profile uuid, owner text, name text, description text, channels text[], query jsonb,
+    member_count int, delivery jsonb, status text, actor text, request_id text, detail jsonb
+
 -- name: insert
-WITH profile AS (
+WITH given AS (
+    SELECT * FROM jsonb_to_recordset($1) AS given(
+-- include: given_columns
+    )
+), new_profile AS (
     INSERT INTO profiles (id, owner, name, description, channels, query, member_count, delivery, status,
                           version, last_event, created_at, updated_at)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 1, 1, clock_timestamp(), clock_timestamp())
+    SELECT profile, owner, name, description, channels, query, member_count, delivery, status,
+           1, 1, clock_timestamp(), clock_timestamp()
+    FROM given
     RETURNING *
 ), event AS (
     INSERT INTO profile_events (profile_id, number, owner, kind, at, version, actor, request_id, detail)
-    SELECT id, last_event, owner, 'created', updated_at, version, $10, $11, $12 FROM profile
+    SELECT id, last_event, new_profile.owner, 'created', updated_at, version, actor, request_id, detail
+    FROM new_profile JOIN given ON profile = id
 )
-SELECT
--- include: profile_columns
-FROM profile;
+SELECT place, id, new_profile.owner, version, created_at, updated_at FROM new_profile JOIN given ON profile = id;
 
 -- name: update
-WITH profile AS (
+WITH given AS (
+    SELECT * FROM jsonb_to_recordset($1) AS given(
+-- include: given_columns
+    )
+), changed AS (
     UPDATE profiles
-    SET name = $2, description = $3, channels = $4, query = $5, member_count = $6, delivery = $7, status = $8,
+    SET name = given.name, description = given.description, channels = given.channels, query = given.query,
+        member_count = given.member_count, delivery = given.delivery, status = given.status,
         version = version + 1, last_event = last_event + 1, updated_at = clock_timestamp()
-    WHERE id = $1
-    RETURNING *
+    FROM given WHERE id = profile
+    RETURNING place, id, profiles.owner, version, last_event, created_at, updated_at, actor, request_id, detail
 ), event AS (
     INSERT INTO profile_events (profile_id, number, owner, kind, at, version, actor, request_id, detail)
-    SELECT id, last_event, owner, 'updated', updated_at, version, $9, $10, $11 FROM profile
+    SELECT id, last_event, owner, 'updated', updated_at, version, actor, request_id, detail FROM changed
 ), watch AS (
     -- What another query selects cannot be compared; the profile is still seen here as it was before.
-    UPDATE profile_watches SET members = NULL FROM profiles
-    WHERE profile_id = id AND id = $1 AND query IS DISTINCT FROM $5
+    UPDATE profile_watches SET members = NULL FROM profiles JOIN given ON id = profile
+    WHERE profile_id = id AND profiles.query IS DISTINCT FROM given.query
 )
-SELECT
--- include: profile_columns
-FROM profile;
+SELECT place, id, owner, version, created_at, updated_at FROM changed;
 
 -- name: record_deletion
 -- Before the profile goes, for its listeners are found through it.
 INSERT INTO profile_events (profile_id, number, owner, kind, at, version, actor, request_id, detail)
-SELECT id, last_event + 1, owner, 'deleted', clock_timestamp(), version + 1, $2, $3, $4 FROM profiles WHERE id = $1;
+SELECT id, last_event + 1, owner, 'deleted', clock_timestamp(), version + 1, actor, request_id, detail
+FROM jsonb_to_recordset($1) AS given(profile uuid, actor text, request_id text, detail jsonb)
+JOIN profiles ON id = profile;
 
 -- name: delete
-DELETE FROM profiles WHERE id = $1;
+DELETE FROM profiles USING jsonb_to_recordset($1) AS given(profile uuid) WHERE id = profile;
 
 -- name: remove_members
--- $2: these, or all where it is NULL.
-DELETE FROM profile_members WHERE profile_id = $1 AND ($2::bigint[] IS NULL OR instrument_id = ANY ($2));
+WITH leaving AS MATERIALIZED (
+    SELECT profile, number
+    FROM jsonb_to_recordset($1) AS given(profile uuid, numbers bigint[]) CROSS JOIN unnest(numbers) AS number
+)
+DELETE FROM profile_members USING leaving WHERE profile_id = profile AND instrument_id = number;
 
 -- name: add_members
 -- Behind those that are there, in the order given.
 INSERT INTO profile_members (profile_id, instrument_id, position)
-SELECT $1, number, place + (SELECT coalesce(max(position), 0) FROM profile_members WHERE profile_id = $1)
-FROM unnest($2::bigint[]) WITH ORDINALITY AS given(number, place);
+SELECT profile, number, last + ordinality
+FROM jsonb_to_recordset($1) AS given(profile uuid, numbers bigint[])
+CROSS JOIN LATERAL (
+    SELECT coalesce(max(position), 0) AS last FROM profile_members WHERE profile_id = profile
+) AS there
+CROSS JOIN unnest(numbers) WITH ORDINALITY AS added(number, ordinality);
 
 -- name: page
 -- In the order of ids. Each status is read in the order of the index on (status, id): comparing rows, and

@@ -1,0 +1,15 @@
+-- name: plan_by_index
+-- How many rows `$1` has is not known when a statement is planned. They are few, so each is looked up.
+SET LOCAL enable_seqscan = off; SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off;
+
+-- name: begin
+-- Waits for nobody for long: neither for a slow transaction nor in a circle.
+BEGIN;
+-- include: plan_by_index
+SET LOCAL lock_timeout = '100ms';
+
+-- name: commit
+COMMIT;
+
+-- name: roll_back
+ROLLBACK;

@@ -1,0 +1,260 @@
+"""Writes that share a transaction: each is done once, and none fails or waits because of another."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from functools import partial
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+
+from app.domain.errors import (
+    Conflict,
+    InvalidInput,
+    NameTaken,
+    NotFound,
+    PostgresUnavailable,
+    PreconditionFailed,
+    RegistryError,
+)
+from app.domain.profile import Profile, ProfileLimits
+from app.store.postgres import Connection
+from app.store.profiles import Profiles
+from app.store.steps import Records, Step, Steps, ask, carry_out, tell
+from tests.integration.conftest import open_profiles
+from tests.integration.test_profiles import ALICE, anything, members, once, profile, read
+
+LIMITS = ProfileLimits(profiles_per_owner=100, members=10_000, name_length=100)
+NUMBERS = "SELECT place, n * 2 FROM jsonb_to_recordset($1) AS given(place int, n int)"
+SERIES = "SELECT place, generate_series(1, n) FROM jsonb_to_recordset($1) AS given(place int, n int)"
+
+
+@pytest.fixture
+async def profiles(database_url: str, database: Connection, redis_url: str) -> AsyncIterator[Profiles]:
+    await database.execute(
+        "INSERT INTO instruments (symbol, name, asset_class) "
+        "SELECT 'S' || n, 'N', 'equity' FROM generate_series(1, 5) AS n"
+    )
+    async with open_profiles(database_url, redis_url, LIMITS) as opened:
+        yield opened
+
+
+async def create(profiles: Profiles, count: int) -> list[UUID]:
+    return [(await profiles.create(ALICE, profile(f"P{n}"), None)).profile_id for n in range(count)]
+
+
+async def update(profiles: Profiles, profile_id: UUID, **changes: Any) -> None:
+    await profiles.update(ALICE, profile_id, anything, partial(replace, **changes))
+
+
+async def each_in_a_group_of_its_own(profiles: Profiles, ids: list[UUID]) -> list["asyncio.Task[None]"]:
+    """Updates of these, begun one by one, as long as there are transactions left."""
+    tasks = []
+    for profile_id in ids:
+        tasks.append(asyncio.create_task(update(profiles, profile_id, description="x")))
+        await asyncio.sleep(0)
+    return tasks
+
+
+async def versions(database: Connection) -> dict[str, int]:
+    return {row["name"]: row["version"] for row in await database.fetch("SELECT name, version FROM profiles")}
+
+
+async def transactions(database: Connection, kind: str) -> int:
+    """In how many transactions events of this kind were written."""
+    found = await database.fetchval(
+        "SELECT count(DISTINCT xmin::text) FROM profile_events WHERE kind = $1", kind
+    )
+    return int(found)
+
+
+async def test_writes_that_come_together_share_transactions(profiles: Profiles, database: Connection) -> None:
+    ids = await create(profiles, 32)
+    await asyncio.gather(*(update(profiles, profile_id, description="x") for profile_id in ids))
+    assert set((await versions(database)).values()) == {2}
+    assert await transactions(database, "updated") <= 6
+    await asyncio.gather(*(profiles.delete(ALICE, profile_id, anything) for profile_id in ids))
+    assert await versions(database) == {}
+    assert await transactions(database, "deleted") <= 6
+
+
+async def test_creations_and_edits_share_transactions(profiles: Profiles, database: Connection) -> None:
+    authors = [replace(ALICE, owner=f"key:{n}") for n in range(32)]
+    answers = await asyncio.gather(
+        *(profiles.create(author, profile(**members(1, 2)), once(author.owner)) for author in authors)
+    )
+    assert await transactions(database, "created") <= 6
+    again = await asyncio.gather(
+        *(profiles.create(author, profile(**members(1, 2)), once(author.owner)) for author in authors)
+    )
+    assert [answer.body for answer in again] == [answer.body for answer in answers]
+    assert all(answer.replayed for answer in again)
+    assert len(await database.fetch("SELECT FROM profiles")) == 32
+
+
+async def test_writes_of_one_profile_come_one_after_the_other(profiles: Profiles) -> None:
+    (profile_id,) = await create(profiles, 1)
+
+    def append(content: Profile) -> Profile:
+        return replace(content, description=content.description + "x")
+
+    await asyncio.gather(*(profiles.update(ALICE, profile_id, anything, append) for _ in range(32)))
+    shown = await read(profiles, ALICE, profile_id)
+    assert shown.version == 33
+    assert b'"' + b"x" * 32 + b'"' in shown.json
+
+
+async def test_a_large_write_has_a_transaction_of_its_own(profiles: Profiles, database: Connection) -> None:
+    ids = await create(profiles, 12)
+    change = partial(replace, description="x")
+    await asyncio.gather(
+        *(profiles.update(ALICE, profile_id, anything, change, is_large=True) for profile_id in ids)
+    )
+    assert await transactions(database, "updated") == 12
+
+
+async def test_nobody_fails_for_another(profiles: Profiles, database: Connection) -> None:
+    ids = await create(profiles, 20)
+
+    def broken(_: Profile) -> Profile:
+        raise ZeroDivisionError
+
+    bad = {
+        NotFound: update(profiles, uuid4(), description="x"),
+        PreconditionFailed: profiles.update(ALICE, ids[0], lambda _: False, lambda content: content),
+        NameTaken: update(profiles, ids[1], name="P2"),
+        InvalidInput: update(profiles, ids[3], instruments=(1, 99)),
+        ZeroDivisionError: profiles.update(ALICE, ids[4], anything, broken),
+    }
+    good = [update(profiles, profile_id, description="x") for profile_id in ids[5:]]
+    results = await asyncio.gather(*good, *bad.values(), return_exceptions=True)
+    assert [type(result) for result in results[len(good) :]] == list(bad)
+    assert results[: len(good)] == [None] * len(good)
+    assert await versions(database) == {f"P{n}": 1 if n < 5 else 2 for n in range(20)}
+    assert await database.fetchval("SELECT count(*) FROM profile_events") == 20 + len(good)
+
+
+async def test_nobody_waits_long_for_a_lock_that_another_needs(
+    profiles: Profiles, database: Connection
+) -> None:
+    ids = await create(profiles, 20)
+    async with database.transaction():
+        await database.execute("SELECT FROM profiles WHERE id = ANY ($1) FOR UPDATE", ids[:8])
+        blocked = await each_in_a_group_of_its_own(profiles, ids[:8])
+        async with asyncio.timeout(5):
+            await asyncio.gather(*(update(profiles, each, description="x") for each in ids[8:]))
+        assert not any(task.done() for task in blocked)
+    await asyncio.gather(*blocked)
+    assert set((await versions(database)).values()) == {2}
+
+
+async def test_who_has_given_up_is_left_out(profiles: Profiles, database: Connection) -> None:
+    ids = await create(profiles, 8)
+    async with database.transaction():
+        await database.execute("SELECT FROM profiles WHERE id = ANY ($1) FOR UPDATE", ids[:3])
+        blocked = await each_in_a_group_of_its_own(profiles, ids[:3])
+        waiting = [asyncio.create_task(update(profiles, each, description="x")) for each in ids[3:]]
+        await asyncio.sleep(0)
+        for task in waiting[1:]:
+            task.cancel()
+        await waiting[0]
+    await asyncio.gather(*blocked)
+    assert sorted((await versions(database)).values()) == [1] * 4 + [2] * 4
+
+
+async def test_a_commit_whose_end_is_not_known_is_not_tried_again(
+    profiles: Profiles, database: Connection
+) -> None:
+    ids = await create(profiles, 3)
+    await database.execute(
+        """
+        CREATE SEQUENCE commits;
+        CREATE FUNCTION die() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN
+            PERFORM nextval('commits'), pg_terminate_backend(pg_backend_pid());
+            RETURN NULL;
+        END $$;
+        CREATE CONSTRAINT TRIGGER die AFTER UPDATE ON profiles DEFERRABLE INITIALLY DEFERRED
+            FOR EACH ROW WHEN (NEW.description = 'die') EXECUTE FUNCTION die();
+        """
+    )
+    results = await asyncio.gather(
+        *(update(profiles, each, description="die") for each in ids), return_exceptions=True
+    )
+    assert [type(result) for result in results] == [PostgresUnavailable] * 3
+    assert await database.fetchval("SELECT last_value FROM commits") <= 3
+    assert set((await versions(database)).values()) == {1}
+    await update(profiles, ids[0], description="x")
+
+
+async def test_processes_that_write_the_same_profiles_never_block_each_other(
+    profiles: Profiles, database_url: str, redis_url: str, database: Connection
+) -> None:
+    """They rename, in opposite orders, into names that others are leaving."""
+    ids = await create(profiles, 8)
+    taken = 0
+
+    async def rename(process: Profiles, profile_id: UUID, name: str) -> None:
+        nonlocal taken
+        try:
+            await update(process, profile_id, name=name)
+        except NameTaken:
+            taken += 1
+
+    async with open_profiles(database_url, redis_url, LIMITS) as other, asyncio.timeout(30):
+        for turn in range(20):
+            await asyncio.gather(
+                *(rename(profiles, each, f"N{(n + turn) % 9}") for n, each in enumerate(ids)),
+                *(rename(other, each, f"N{(n * 2 + turn) % 9}") for n, each in enumerate(reversed(ids))),
+            )
+    events = await database.fetchval("SELECT count(*) FROM profile_events WHERE kind = 'updated'")
+    assert sum((await versions(database)).values()) == 8 + events
+    assert events > 0 < taken
+
+
+def doubled(*numbers: int) -> Steps[list[int]]:
+    found = []
+    for number in numbers:
+        ((_, double),) = yield from ask(NUMBERS, n=number)
+        found.append(double)
+    return found
+
+
+async def test_a_statement_of_several_writes_is_executed_once(database: Connection) -> None:
+    executed: list[str] = []
+
+    def listed(count: int) -> Steps[list[int]]:
+        records: Records = yield from ask(SERIES, n=count)
+        return [number for _, number in records]
+
+    with database.query_logger(lambda query: executed.append(query.query)):
+        outcomes = await carry_out(database, [doubled(1, 2), listed(0), doubled(3), listed(3), doubled()])
+        await asyncio.sleep(0)  # the driver logs a moment later
+    assert outcomes == [[2, 4], [], [6], [1, 2, 3], []]
+    assert executed == [NUMBERS, SERIES, NUMBERS]
+
+
+async def test_a_refusal_counts_until_something_was_changed(database: Connection) -> None:
+    def refused(first: Steps[Records]) -> Steps[list[int]]:
+        yield from first
+        raise Conflict("no")
+
+    outcomes = await carry_out(database, [refused(ask(NUMBERS, n=1)), doubled(1)])
+    assert isinstance(outcomes[0], RegistryError) and outcomes[1] == [2]
+    with pytest.raises(Conflict):
+        await carry_out(database, [refused(tell(NUMBERS, n=1)), doubled(1)])
+
+
+async def test_an_error_of_the_driver_is_told_to_a_write_that_is_alone(database: Connection) -> None:
+    def dividing() -> Steps[int]:
+        try:
+            yield Step("SELECT 0 AS place, 1 / (0 * jsonb_array_length($1))", {}, changes=True)
+        except Exception as error:
+            raise Conflict("translated") from error
+        return 1
+
+    with pytest.raises(Conflict, match="translated"):
+        await carry_out(database, [dividing()])
+    with pytest.raises(Exception, match="division by zero"):
+        await carry_out(database, [dividing(), dividing()])
