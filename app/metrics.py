@@ -86,7 +86,7 @@ PROFILE_READS: Final = Counter(
 )
 PROFILE_WRITE_GROUPS: Final = Histogram(
     "registry_profile_write_group_size",
-    "Writes of profiles that shared a transaction, by result: `done`, or `failed`: then each was done alone.",
+    "Writes of profiles in one transaction, by result: `committed`, or `failed`: then each was done alone.",
     ("result",),
     buckets=(1, 2, 4, 8, 16),
 )

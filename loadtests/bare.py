@@ -3,8 +3,8 @@
     python -m loadtests.bare handler PORT FILE    an aiohttp handler that returns the file's bytes
     python -m loadtests.bare KIND SECONDS         a loop of the statements of writes; prints writes/s
 
-KIND is `patches`, `edits` (of members) or `lifecycles` (creations and deletions). Writers have a connection
-each: they wait for no pool. It takes REGISTRY_DATABASE_URL.
+KIND is `patches`, `edits` (of members) or `lifecycles` (creations and deletions). Statements are those of the
+service, one row each. Writers have a connection each: they wait for no pool. It takes REGISTRY_DATABASE_URL.
 """
 
 import asyncio
@@ -12,7 +12,8 @@ import os
 import random
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from itertools import cycle
 from pathlib import Path
 from typing import Any, Final
@@ -55,7 +56,7 @@ async def handle(port: int, body: bytes) -> None:
 
 async def patch(connection: Any, profile_id: Any) -> int:
     """Change a description."""
-    async with connection.transaction():
+    async with _transaction(connection):
         profile = await _ask(connection, PROFILES["lock"], profile=profile_id)
         await _update(connection, profile, description=f"bare {random.random()}")
         await connection.fetchrow(COPIES["join"])
@@ -66,7 +67,7 @@ async def edit(connection: Any, profile_id: Any) -> int:
     """Add and remove members, with an Idempotency-Key."""
     scope = "bare", "POST", "/v1/subscription-profiles", uuid4().hex
     some = random.sample(range(1, INSTRUMENTS + 1), 2 * EDITED)
-    async with connection.transaction():
+    async with _transaction(connection):
         await _ask(connection, IDEMPOTENCY["lock"], scope=scope)
         await _ask(connection, IDEMPOTENCY["find"], scope=scope)
         profile = await _ask(connection, PROFILES["lock"], profile=profile_id)
@@ -87,11 +88,11 @@ async def lifecycle(connection: Any, _: Any) -> int:
     profile_id, members = uuid4(), list(range(1, MEMBERS + 1))
     owner = f"bare {random.randrange(OWNERS)}"
     scope = owner, "POST", "/v1/subscription-profiles", profile_id.hex
-    async with connection.transaction():
+    async with _transaction(connection):
         await _ask(connection, IDEMPOTENCY["lock"], scope=scope)
         await _ask(connection, IDEMPOTENCY["find"], scope=scope)
-        await _ask(connection, PROFILES["lock_owner"], holder=owner)
-        await _ask(connection, PROFILES["count_of_owner"], holder=owner)
+        await _ask(connection, PROFILES["lock_owner"], owner=owner)
+        await _ask(connection, PROFILES["count_of_owner"], owner=owner)
         await _ask(connection, PROFILES["unusable_instruments"], numbers=members)
         content = {
             "name": profile_id.hex,
@@ -101,17 +102,14 @@ async def lifecycle(connection: Any, _: Any) -> int:
             "delivery": {"mode": "streaming"},
             "status": "active",
         }
-        await _ask(
-            connection,
-            PROFILES["insert"],
-            **{"profile": profile_id, "owner": owner, **content, **_AUTHOR, "detail": {"profile": content}},
-        )
+        detail = {"profile": content}
+        row = {"profile": profile_id, "owner": owner, **content, **_AUTHOR, "detail": detail}
+        await _ask(connection, PROFILES["insert"], **row)
         await _ask(connection, PROFILES["add_members"], profile=profile_id, numbers=members)
         await _remember(connection, scope, profile_id)
         await connection.fetchrow(COPIES["join"])
-    async with connection.transaction():
+    async with _transaction(connection):
         await _ask(connection, PROFILES["lock"], profile=profile_id)
-        detail: dict[str, Any] = {"profile": {}}
         await _ask(connection, PROFILES["record_deletion"], profile=profile_id, **_AUTHOR, detail=detail)
         await _ask(connection, PROFILES["delete"], profile=profile_id)
         await connection.fetchrow(COPIES["join"])
@@ -130,6 +128,14 @@ async def _remember(connection: Any, scope: tuple[str, ...], profile_id: Any) ->
     await _ask(connection, IDEMPOTENCY["remember"], **answer, answer=bytes(1000).hex(), hours=24)
 
 
+@asynccontextmanager
+async def _transaction(connection: Any) -> AsyncIterator[None]:
+    """As the service begins and ends one, but that it may wait for a lock."""
+    await connection.execute(f"BEGIN; {GROUPS['plan_by_index']}")
+    yield
+    await connection.execute(GROUPS["commit"])
+
+
 async def _ask(connection: Any, statement: str, **row: Any) -> Any:
     """The first record that answers a statement for one row."""
     return await connection.fetchrow(statement, rows_of(row))
@@ -145,8 +151,6 @@ KINDS: Final[dict[str, Callable[[Any, Any], Awaitable[int]]]] = {
 async def write(kind: str, seconds: float) -> float:
     """Write to profiles for a while; the writes per second."""
     connections = [await asyncpg.connect(os.environ["REGISTRY_DATABASE_URL"]) for _ in range(WRITERS)]
-    for connection in connections:
-        await connection.execute(GROUPS["plan_by_index"].replace("LOCAL ", ""))
     rows = await connections[0].fetch("SELECT id FROM profiles WHERE name ^@ 'Profile'")
     deadline = time.perf_counter() + seconds
     written = 0

@@ -25,6 +25,13 @@ def patch_profile(profile: Profile, patch: object, limits: ProfileLimits) -> Pro
     return parse_profile(merge_patch(profile_document(profile), patch), limits)
 
 
+def named_instruments(patch: object) -> Sequence[object]:
+    """What a merge patch lists as members, before it is looked at any closer."""
+    selection = patch.get("selection") if isinstance(patch, Mapping) else None
+    instruments = selection.get("instruments") if isinstance(selection, Mapping) else None
+    return instruments if isinstance(instruments, list) else ()
+
+
 def merge_patch(target: object, patch: object) -> object:
     """RFC 7396, section 2: objects are merged, null removes, anything else replaces."""
     if not isinstance(patch, Mapping):

@@ -14,7 +14,8 @@ from typing import Any, Final, TypeVar
 
 from app.tasks import end_tasks
 
-SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGALRM)
+"""The last is of ourselves: another one, dropped by Python, once more."""
 _POLL_S: Final = 0.1
 _AGAIN_S: Final = 0.01
 
@@ -27,13 +28,13 @@ class Interrupts:
     def __init__(self) -> None:
         self._noted = False
         self._running = False
-        for name in (*SIGNALS, signal.SIGALRM):
+        for name in _SIGNALS:
             signal.signal(name, self._on_signal)
         sys.unraisablehook = self._on_unraisable
 
     def ignore(self) -> None:
         """Let nothing disturb what is to come."""
-        for name in (*SIGNALS, signal.SIGALRM):
+        for name in _SIGNALS:
             signal.signal(name, signal.SIG_IGN)
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from app.domain.errors import InFlight, KeyReused
 from app.store.statements import Statements
-from app.store.steps import Steps, ask, tell
+from app.store.steps import Steps, ask_one, tell
 
 SQL: Final = Statements("idempotency.sql")
 KEPT_HOURS: Final = 24
@@ -46,15 +46,14 @@ def find_answer(once: Once) -> Steps[Answer | None]:
 
     Raises InFlight while another transaction does it, KeyReused if it was done with another body.
     """
-    ((_, is_locked),) = yield from ask(SQL["lock"], scope=once.scope)
-    if not is_locked:
+    lock = yield from ask_one(SQL["lock"], scope=once.scope)
+    if lock is None or not lock["is_ours"]:
         raise InFlight(
             "a request with this Idempotency-Key is still being carried out; try again in a moment"
         )
-    records = yield from ask(SQL["find"], scope=once.scope)
-    if not records:
+    record = yield from ask_one(SQL["find"], scope=once.scope)
+    if record is None:
         return None
-    record = records[0]
     if record["body_sha256"] != once.body_sha256:
         raise KeyReused(
             "this Idempotency-Key was used for another body; send the same body, or take a new key"

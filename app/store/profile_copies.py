@@ -150,7 +150,7 @@ class ProfileCopies:
             await self._run(mark.redis_run_id, "settle_profile_copy", mark.key, *arguments)
 
     async def _mark(self, epoch: Epoch, written: Written | None) -> Mark | None:
-        """A new profile has no copy that could be wrong, so it needs no mark."""
+        """A new profile has no copy that could be wrong, so it may go without."""
         if written is None:
             return None
         if epoch.suspended:

@@ -23,7 +23,7 @@ from app.domain.profile_patch import describe_changes
 from app.store.postgres import Connection
 from app.store.profile_rows import StoredProfile, column_values, content_of, public_profile_id, stored_profile
 from app.store.statements import Statements
-from app.store.steps import Steps, ask, tell
+from app.store.steps import Steps, ask, ask_one, tell
 
 SQL = Statements("profiles.sql")
 
@@ -43,9 +43,9 @@ class Author:
 
 def insert_profile(author: Author, content: Profile, max_profiles: int) -> Steps[StoredProfile]:
     """Raises InvalidInput, Conflict or NameTaken."""
-    yield from ask(SQL["lock_owner"], holder=author.owner)
-    ((_, count),) = yield from ask(SQL["count_of_owner"], holder=author.owner)
-    if count >= max_profiles:
+    yield from ask(SQL["lock_owner"], owner=author.owner)
+    counted = yield from ask_one(SQL["count_of_owner"], owner=author.owner)
+    if counted is None or counted["profiles"] >= max_profiles:
         raise Conflict(f"you have {max_profiles} profiles, the most that are allowed; delete one first")
     members = content.instruments or ()
     yield from refuse_unusable(members, members)
@@ -62,10 +62,10 @@ def lock_profile(author: Author, profile_id: UUID, accepts: Callable[[int], bool
 
     Raises NotFound, and PreconditionFailed unless `accepts` its version.
     """
-    records = yield from ask(SQL["lock"], profile=profile_id)
-    if records and records[0]["version"] != records[0]["version_of_members"]:
-        records = yield from ask(SQL["lock"], profile=profile_id)  # under the lock it stays
-    stored = _stored(records[0] if records else None)
+    record = yield from ask_one(SQL["lock"], profile=profile_id)
+    if record is not None and record["version"] != record["version_of_members"]:
+        record = yield from ask_one(SQL["lock"], profile=profile_id)  # under the lock it stays
+    stored = _stored(record)
     if stored is None or not author.sees(stored.owner):
         raise no_such_profile(profile_id)
     if not accepts(stored.version):

@@ -1,8 +1,9 @@
 """Subscription profiles: writes through to Postgres, reads from their copies in Redis where those are right.
 
-Every write is one transaction with its event and its stored answer. Writers of one profile take its row's
-lock in turn, so versions and event numbers become visible in their order, and a lost race is seen before
-anything is written. The commit is the acknowledgement.
+Every write is committed together with its event and its stored answer, under load with other writes (see
+`app.store.write_groups`). Writers of one profile take its row's lock in turn, so versions and event numbers
+become visible in their order, and a lost race is seen before anything is written. The commit is the
+acknowledgement.
 """
 
 import asyncio
@@ -48,6 +49,8 @@ class Source(StrEnum):
     REDIS = "redis"
 
 
+MANY_INSTRUMENTS: Final = 1_000
+"""A write that names more has a transaction of its own."""
 DOUBT_S: Final = 1.0
 """How long Postgres is waited for when it did not answer lately and there is a copy."""
 
@@ -69,9 +72,7 @@ class Profiles:
         """Whether profiles are read from Redis at this moment, rather than from Postgres."""
         return self._copies.are_readable
 
-    async def create(
-        self, author: Author, content: Profile, once: Once | None, *, is_large: bool = False
-    ) -> Answer:
+    async def create(self, author: Author, content: Profile, once: Once | None) -> Answer:
         """Store a new profile. Raises InvalidInput, Conflict, NameTaken, InFlight or KeyReused."""
 
         def steps() -> Steps[tuple[Answer, Written | None]]:
@@ -84,7 +85,7 @@ class Profiles:
                 yield from remember_answer(once, answer)
             return answer, Written(shown.id, shown.version, shown, is_new=True)
 
-        return await self._groups.do(Write(steps, author.owner, is_large))
+        return await self._groups.do(Write(steps, author.owner, _is_large(content.instruments or ())))
 
     async def update(
         self,
@@ -92,12 +93,12 @@ class Profiles:
         profile_id: UUID,
         accepts: Callable[[int], bool],
         change: Callable[[Profile], Profile],
-        *,
-        is_large: bool = False,
+        named: Sequence[object] = (),
     ) -> ShownProfile:
         """Replace a profile's content by what `change` makes of it; what changes nothing is not a change.
 
-        `accepts` tells of a version whether the author knew it. Raises PreconditionFailed, InvalidInput
+        `accepts` tells of a version whether the author knew it; `named` are the instruments that the
+        author names. Raises PreconditionFailed, InvalidInput
         or NameTaken, and whatever `change` raises.
         """
 
@@ -109,7 +110,7 @@ class Profiles:
                 yield from refuse_unusable([number for number in new if number not in old], new)
             return (yield from _update(author, before, content))
 
-        return await self._groups.do(Write(steps, profile_id, is_large))
+        return await self._groups.do(Write(steps, profile_id, _is_large(named)))
 
     async def edit(
         self,
@@ -119,8 +120,6 @@ class Profiles:
         edit: MemberEdit,
         report: Callable[[ShownProfile, Edited], bytes],
         once: Once | None,
-        *,
-        is_large: bool = False,
     ) -> Answer:
         """Add and remove listed members, and answer with a `report` of it.
 
@@ -148,7 +147,7 @@ class Profiles:
                 yield from remember_answer(once, answer)
             return answer, written
 
-        return await self._groups.do(Write(steps, profile_id, is_large))
+        return await self._groups.do(Write(steps, profile_id, _is_large((*edit.add, *edit.remove))))
 
     async def delete(self, author: Author, profile_id: UUID, accepts: Callable[[int], bool]) -> None:
         """Raises PreconditionFailed. The profile's events stay."""
@@ -227,6 +226,10 @@ class Profiles:
                 if is_locked:
                     await self._copies.fill(gap, current)
                 return current
+
+
+def _is_large(named: Sequence[object]) -> bool:
+    return len(named) > MANY_INSTRUMENTS
 
 
 def _update(

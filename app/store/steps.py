@@ -9,6 +9,7 @@ the `place` of the row that it answers.
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeAlias, TypeVar
+from uuid import UUID
 
 import asyncpg
 import orjson
@@ -26,7 +27,7 @@ class Step:
     statement: str
     row: dict[str, Any]
     changes: bool
-    """Whether the database is another one afterwards."""
+    """Whether it changes the database."""
 
 
 Records: TypeAlias = list[asyncpg.Record]
@@ -43,9 +44,23 @@ def tell(statement: str, **row: Any) -> Steps[Records]:
     return (yield Step(statement, row, changes=True))
 
 
+def ask_one(statement: str, **row: Any) -> Steps[asyncpg.Record | None]:
+    """As `ask`, where no more than one record answers."""
+    records = yield from ask(statement, **row)
+    return records[0] if records else None
+
+
 def rows_of(*rows: dict[str, Any]) -> str:
     """The argument of a statement for these rows."""
-    return orjson.dumps([{"place": place, **row} for place, row in enumerate(rows)], default=str).decode()
+    placed = [{"place": place, **row} for place, row in enumerate(rows)]
+    return orjson.dumps(placed, default=_as_json).decode()
+
+
+def _as_json(value: object) -> str:
+    """asyncpg's UUIDs are a class of their own, which orjson does not know."""
+    if isinstance(value, UUID):
+        return str(value)
+    raise TypeError(f"{type(value).__name__} is nothing that a statement takes")
 
 
 async def carry_out(connection: Connection, writes: Sequence[Steps[T]]) -> list[T | RegistryError]:
@@ -72,6 +87,8 @@ async def carry_out(connection: Connection, writes: Sequence[Steps[T]]) -> list[
 
 
 class _Group(Generic[T]):
+    """Writes on their way, each known by its place among them."""
+
     def __init__(self, writes: Sequence[Steps[T]]) -> None:
         self.outcomes: dict[int, T | RegistryError] = {}
         self._writes = writes
@@ -88,7 +105,8 @@ class _Group(Generic[T]):
     def go_on(self, place: int, records: Records | None) -> None:
         """Send a write the answer to its step; None begins it."""
         try:
-            step = self._writes[place].send(records)  # type: ignore[arg-type] # as a beginning generator needs
+            write = self._writes[place]
+            step = next(write) if records is None else write.send(records)
         except StopIteration as end:
             self.outcomes[place] = end.value
         except RegistryError as refusal:

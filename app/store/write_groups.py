@@ -2,31 +2,35 @@
 
 A transaction costs its begin and commit, the copies' epoch, a connection, and a round trip for each
 statement, whether it holds one write or ten. So at most `TRANSACTIONS` groups are written at a time; what
-comes meanwhile waits for one of them to end, and is the next group. Nobody fails for another: where a group
-fails before its commit, it is rolled back, and each of its writes has a transaction of its own.
+comes meanwhile waits for one of them to end, and is the next group. Nobody is refused for another: where a
+group fails before its commit, it is rolled back, and each of its writes has a transaction of its own.
 """
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Hashable
 from contextvars import Context
 from dataclasses import dataclass
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final, Generic, TypeAlias, TypeVar
 
+import asyncpg
 import structlog
 
 from app import metrics
-from app.domain.errors import RedisUnavailable, RegistryError
-from app.store.postgres import Connection, Postgres
+from app.domain.errors import PostgresUnavailable, RedisUnavailable, RegistryError
+from app.store.postgres import Connection, Postgres, postgres_errors
 from app.store.profile_copies import Mark, MarkFailed, ProfileCopies, Written
 from app.store.statements import Statements
 from app.store.steps import Steps, carry_out
 
 SQL: Final = Statements("write_groups.sql")
 TRANSACTIONS: Final = 3
+"""Enough for this process to work while Postgres does (two were a little slower, four no quicker), few enough
+to leave connections to readers, and that groups form."""
 GROUP_SIZE: Final = 16
 MAX_ATTEMPTS: Final = 3
 
-_DONE: Final = metrics.PROFILE_WRITE_GROUPS.labels("done")
+_COMMITTED: Final = metrics.PROFILE_WRITE_GROUPS.labels("committed")
 _FAILED: Final = metrics.PROFILE_WRITE_GROUPS.labels("failed")
 
 log = structlog.get_logger(__name__)
@@ -41,32 +45,39 @@ class Write(Generic[T]):
     begin: Callable[[], Steps[tuple[T, Written | None]]]
     """Its steps; what it returns, and what it changed, if anything."""
     subject: Hashable
-    """What it writes: a profile, or the profiles of an owner. No other write of its group has the same."""
+    """What it writes: a profile, or the profiles of an owner. Groups never wait for each other's."""
     is_large: bool = False
     """So large that others should not wait for it."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Done:
-    """A write of a transaction that is committed; `result` may be the refusal of it."""
+class _Carried:
+    """A write that was carried out, its transaction committed or about to be."""
 
     result: Any
     written: Written | None
     mark: Mark | None
 
 
+_Outcome: TypeAlias = _Carried | RegistryError | None
+"""What became of a write, or its refusal; None: its group failed, and nothing was done."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Waiting:
     write: Write[Any]
-    done: "asyncio.Future[_Done | None]"
-    """None: the group failed, nothing is done."""
+    outcome: "asyncio.Future[_Outcome]"
 
 
 class WriteGroups:
+    """The writes of one process."""
+
     def __init__(self, postgres: Postgres, copies: ProfileCopies) -> None:
         self._postgres = postgres
         self._copies = copies
         self._waiting: list[_Waiting] = []
+        self._being_written: set[Hashable] = set()
+        """Subjects of the groups that are written now."""
         self._running = 0
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -75,61 +86,67 @@ class WriteGroups:
 
         Raises what the write raises, PostgresUnavailable and RedisUnavailable.
         """
-        done = None if write.is_large else await self._do_with_others(write)
-        if done is None:
-            done = await self._do_alone(write)
-        if done.written is not None:
-            await self._copies.settle(done.mark, done.written)
-        if isinstance(done.result, RegistryError):
-            raise done.result
-        result: T = done.result
+        outcome = None if write.is_large else await self._do_with_others(write)
+        if outcome is None:
+            outcome = await self._do_alone(write)
+        if isinstance(outcome, RegistryError):
+            raise outcome
+        if outcome.written is not None:
+            await self._copies.settle(outcome.mark, outcome.written)
+        result: T = outcome.result
         return result
 
-    async def _do_with_others(self, write: Write[Any]) -> _Done | None:
+    async def _do_with_others(self, write: Write[Any]) -> _Outcome:
         loop = asyncio.get_running_loop()
         waiting = _Waiting(write, loop.create_future())
         self._waiting.append(waiting)
         if self._running < TRANSACTIONS:
             self._running += 1
+            # In a context of its own: what is logged there is not of the request that happened to begin it.
             task = loop.create_task(self._write_groups(), context=Context())
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
-        return await waiting.done
+        return await waiting.outcome
 
-    async def _do_alone(self, write: Write[Any]) -> _Done:
+    async def _do_alone(self, write: Write[Any]) -> _Carried | RegistryError:
+        failure: RegistryError = RedisUnavailable(
+            "Redis comes and goes; nothing was changed, try again in a moment"
+        )
         for _ in range(MAX_ATTEMPTS):
             try:
                 async with self._postgres.connection() as connection, connection.transaction():
                     await connection.execute(SQL["plan_by_index"])
-                    (done,) = await self._carry_out(connection, [write])
+                    (outcome,) = await self._carry_out(connection, [write])
+                return outcome
             except MarkFailed:
                 await self._copies.distrust(self._postgres)
-                continue
-            return done
-        raise RedisUnavailable("Redis comes and goes; nothing was changed, try again in a moment")
+            except PostgresUnavailable as error:
+                # Writers who rename in a circle wait for each other; one of them has to begin anew.
+                if not isinstance(error.__cause__, asyncpg.DeadlockDetectedError):
+                    raise
+                failure = error
+        raise failure
 
     async def _write_groups(self) -> None:
         """Write groups until nobody waits."""
-        while group := self._take_group():
-            try:
-                outcomes = await self._write_group([waiting.write for waiting in group])
-            except Exception as error:
-                for waiting in group:
-                    if not waiting.done.done():
-                        waiting.done.set_exception(error)
-            else:
-                for waiting, outcome in zip(group, outcomes, strict=True):
-                    if not waiting.done.done():
-                        waiting.done.set_result(outcome)
-        self._running -= 1
+        try:
+            while group := self._take_group():
+                subjects = {waiting.write.subject for waiting in group}
+                self._being_written |= subjects
+                try:
+                    await self._finish(group)
+                finally:
+                    self._being_written -= subjects
+        finally:
+            self._running -= 1
 
     def _take_group(self) -> list[_Waiting]:
         """Those who have waited longest, one for each subject; nobody who gave up."""
         group: list[_Waiting] = []
         left: list[_Waiting] = []
-        taken: set[Hashable] = set()
+        taken = set(self._being_written)
         for waiting in self._waiting:
-            if waiting.done.done():
+            if waiting.outcome.done():
                 continue
             if len(group) == GROUP_SIZE or waiting.write.subject in taken:
                 left.append(waiting)
@@ -139,23 +156,43 @@ class WriteGroups:
         self._waiting = left
         return group
 
-    async def _write_group(self, writes: list[Write[Any]]) -> "list[_Done] | list[None]":
-        """What became of each; None of all if the group failed before its commit."""
+    async def _finish(self, group: list[_Waiting]) -> None:
+        try:
+            outcomes = await self._write_group([waiting.write for waiting in group])
+        except Exception as error:
+            for waiting in group:
+                if not waiting.outcome.done():
+                    waiting.outcome.set_exception(error)
+        else:
+            for waiting, outcome in zip(group, outcomes, strict=True):
+                if not waiting.outcome.done():
+                    waiting.outcome.set_result(outcome)
+
+    async def _write_group(self, writes: list[Write[Any]]) -> list[_Outcome]:
+        """What became of each. Raises what keeps all of them from being written."""
         async with self._postgres.connection() as connection:
             await connection.execute(SQL["begin"])
             try:
-                done = await self._carry_out(connection, writes)
+                outcomes: list[_Outcome] = [*await self._carry_out(connection, writes)]
             except Exception as error:
-                await connection.execute(SQL["roll_back"])
-                log.info("a group of writes was rolled back", writes=len(writes), reason=str(error))
+                with contextlib.suppress(PostgresUnavailable), postgres_errors():
+                    await connection.execute(SQL["roll_back"])
+                if len(writes) == 1 and isinstance(error, RegistryError):
+                    raise
+                log.info("a group of writes was rolled back", writes=len(writes), reason=type(error).__name__)
                 _FAILED.observe(len(writes))
                 return [None] * len(writes)
             await connection.execute(SQL["commit"])
-            _DONE.observe(len(writes))
-            return done
+            _COMMITTED.observe(len(writes))
+            return outcomes
 
-    async def _carry_out(self, connection: Connection, writes: list[Write[Any]]) -> list[_Done]:
+    async def _carry_out(
+        self, connection: Connection, writes: list[Write[Any]]
+    ) -> list[_Carried | RegistryError]:
         outcomes = await carry_out(connection, [write.begin() for write in writes])
-        pairs = [(it, None) if isinstance(it, RegistryError) else it for it in outcomes]
-        marks = await self._copies.mark(connection, [written for _, written in pairs])
-        return [_Done(result, written, mark) for (result, written), mark in zip(pairs, marks, strict=True)]
+        changes = [None if isinstance(outcome, RegistryError) else outcome[1] for outcome in outcomes]
+        marks = await self._copies.mark(connection, changes)
+        return [
+            outcome if isinstance(outcome, RegistryError) else _Carried(*outcome, mark)
+            for outcome, mark in zip(outcomes, marks, strict=True)
+        ]

@@ -18,7 +18,7 @@ from app.web import instruments
 from app.web.headers import INDEX_AGE, INDEX_GENERATION, PROFILE_SOURCE, REPLAYED, SEARCH_SOURCE
 from app.web.json_body import read_json
 from app.web.preconditions import entity_tag, optional_match
-from app.web.profiles import author_of, counted, is_large, once_of, profile_id_of
+from app.web.profiles import author_of, counted, once_of, profile_id_of
 from app.web.query_string import query_pairs
 from app.web.services import SERVICES, Services
 
@@ -38,7 +38,6 @@ async def edit(request: web.Request) -> web.Response:
         member_edit,
         lambda profile, edited: _report(profile, edited, by_item=not member_edit.atomic),
         once_of(request, raw),
-        is_large=is_large(raw),
     )
     headers: dict[str, str] = {hdrs.ETAG: entity_tag(answer.version)}
     if answer.replayed:

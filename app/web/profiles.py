@@ -17,7 +17,7 @@ from app.domain.cursor import decode_token, encode_token
 from app.domain.errors import InvalidInput, NotFound
 from app.domain.profile import parse_profile
 from app.domain.profile_page import parse_profile_page
-from app.domain.profile_patch import patch_profile
+from app.domain.profile_patch import named_instruments, patch_profile
 from app.domain.query import parse_page
 from app.store.idempotency import Once
 from app.store.profile_rows import ShownProfile, parse_profile_id, public_profile_id
@@ -33,8 +33,6 @@ from app.web.services import PRINCIPAL, REQUEST_ID, SERVICES
 
 PATH: Final = "/v1/subscription-profiles"
 _JSON: Final = "application/json"
-_LARGE_BYTES: Final = 16_384
-"""Some thousand instruments."""
 _IDEMPOTENCY_KEY: Final = re.compile(IDEMPOTENCY_KEY.schema["pattern"])
 
 
@@ -70,9 +68,7 @@ async def create(request: web.Request) -> web.Response:
     services = request.app[SERVICES]
     document, raw = await read_json(request)
     content = parse_profile(document, services.profiles.limits)
-    answer = await services.profiles.create(
-        author_of(request), content, once_of(request, raw), is_large=is_large(raw)
-    )
+    answer = await services.profiles.create(author_of(request), content, once_of(request, raw))
     headers: dict[str, str] = {
         hdrs.LOCATION: f"{PATH}/{public_profile_id(answer.profile_id)}",
         hdrs.ETAG: entity_tag(answer.version),
@@ -114,11 +110,11 @@ async def one(request: web.Request) -> web.Response:
 async def replace(request: web.Request) -> web.Response:
     services = request.app[SERVICES]
     accepts = required_match(request)
-    document, raw = await read_json(request)
+    document, _ = await read_json(request)
     content = parse_profile(document, services.profiles.limits)
     return _shown(
         await services.profiles.update(
-            author_of(request), profile_id_of(request), accepts, lambda _: content, is_large=is_large(raw)
+            author_of(request), profile_id_of(request), accepts, lambda _: content, content.instruments or ()
         )
     )
 
@@ -127,14 +123,14 @@ async def replace(request: web.Request) -> web.Response:
 async def patch(request: web.Request) -> web.Response:
     services = request.app[SERVICES]
     accepts = required_match(request)
-    changes, raw = await read_json(request)
+    changes, _ = await read_json(request)
     return _shown(
         await services.profiles.update(
             author_of(request),
             profile_id_of(request),
             accepts,
             lambda content: patch_profile(content, changes, services.profiles.limits),
-            is_large=is_large(raw),
+            named_instruments(changes),
         )
     )
 
@@ -177,11 +173,6 @@ def once_of(request: web.Request, raw: bytes) -> Once | None:
         raise InvalidInput.of(IDEMPOTENCY_KEY.name, "must be 1 to 255 visible ASCII characters")
     digest = hashlib.sha256(raw).digest()
     return Once(request[PRINCIPAL].name, request.method, request.path, key, digest)
-
-
-def is_large(raw: bytes) -> bool:
-    """Whether a body may name so many instruments that other writes should not wait for this one."""
-    return len(raw) > _LARGE_BYTES
 
 
 def _shown(profile: ShownProfile) -> web.Response:

@@ -1,4 +1,4 @@
-"""A million profiles: what lists and single reads cost does not depend on how many there are."""
+"""A million profiles: what lists, reads and writes cost does not depend on how many there are."""
 
 import json
 from collections.abc import Iterator
@@ -94,17 +94,17 @@ def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
 async def test_a_million_are_read_and_written_through_indexes(million: Connection, mode: str) -> None:
     await million.execute(f"SET plan_cache_mode = {mode}")
     for statement, types, arguments, indexes in CASES:
-        await holds(million, SQL[statement], types, arguments, indexes)
+        await assert_plan(million, SQL[statement], types, arguments, indexes)
     async with million.transaction():
         await million.execute(GROUPS["plan_by_index"])
         for statement, row, indexes in WRITES:
             rows = rows_of(
                 *({"profile": UUID(int=number), **row, "name": f"N{number}"} for number in range(1, 4))
             )
-            await holds(million, SQL[statement], "jsonb", f"'{rows}'", indexes)
+            await assert_plan(million, SQL[statement], "jsonb", f"'{rows}'", indexes)
 
 
-async def holds(
+async def assert_plan(
     connection: Connection, statement: str, types: str, arguments: str, indexes: set[str]
 ) -> None:
     await connection.execute(f"PREPARE asked ({types}) AS {statement}")

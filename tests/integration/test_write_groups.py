@@ -8,6 +8,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from prometheus_client import REGISTRY
 
 from app.domain.errors import (
     Conflict,
@@ -18,9 +19,12 @@ from app.domain.errors import (
     PreconditionFailed,
     RegistryError,
 )
+from app.domain.member_edit import Edited, MemberEdit, parse_member_edit
 from app.domain.profile import Profile, ProfileLimits
+from app.store.idempotency import Answer
 from app.store.postgres import Connection
-from app.store.profiles import Profiles
+from app.store.profile_rows import ShownProfile
+from app.store.profiles import MANY_INSTRUMENTS, Profiles
 from app.store.steps import Records, Step, Steps, ask, carry_out, tell
 from tests.integration.conftest import open_profiles
 from tests.integration.test_profiles import ALICE, anything, members, once, profile, read
@@ -79,18 +83,61 @@ async def test_writes_that_come_together_share_transactions(profiles: Profiles, 
     assert await transactions(database, "deleted") <= 6
 
 
-async def test_creations_and_edits_share_transactions(profiles: Profiles, database: Connection) -> None:
+async def test_creations_of_several_owners_share_transactions(
+    profiles: Profiles, database: Connection
+) -> None:
     authors = [replace(ALICE, owner=f"key:{n}") for n in range(32)]
-    answers = await asyncio.gather(
-        *(profiles.create(author, profile(**members(1, 2)), once(author.owner)) for author in authors)
-    )
+
+    async def create_all() -> list[Answer]:
+        return await asyncio.gather(
+            *(
+                profiles.create(author, profile(author.owner, **members(n % 5 + 1)), once(author.owner))
+                for n, author in enumerate(authors)
+            )
+        )
+
+    answers = await create_all()
     assert await transactions(database, "created") <= 6
-    again = await asyncio.gather(
-        *(profiles.create(author, profile(**members(1, 2)), once(author.owner)) for author in authors)
-    )
+    for n, (author, answer) in enumerate(zip(authors, answers, strict=True)):
+        shown = await read(profiles, author, answer.profile_id)
+        assert (shown.owner, shown.selection) == (author.owner, (n % 5 + 1,))
+    again = await create_all()
     assert [answer.body for answer in again] == [answer.body for answer in answers]
     assert all(answer.replayed for answer in again)
     assert len(await database.fetch("SELECT FROM profiles")) == 32
+
+
+async def test_edits_share_transactions_and_keep_their_members_apart(
+    profiles: Profiles, database: Connection
+) -> None:
+    """Each profile has 1 and 2, loses one of them, and gets another; 99 is unknown."""
+    created = [await profiles.create(ALICE, profile(f"P{n}", **members(1, 2)), None) for n in range(12)]
+
+    def edit(n: int) -> MemberEdit:
+        wanted = {"add": [f"ins_{n % 3 + 3}", "ins_99"], "remove": [f"ins_{n % 2 + 1}"], "atomic": False}
+        return parse_member_edit(wanted)
+
+    def report(shown: ShownProfile, edited: Edited) -> bytes:
+        return repr(
+            (shown.selection, [(outcome.item.text, str(outcome.result)) for outcome in edited.outcomes])
+        ).encode()
+
+    async def edit_all() -> list[Answer]:
+        return await asyncio.gather(
+            *(
+                profiles.edit(ALICE, answer.profile_id, anything, edit(n), report, once(f"k{n}"))
+                for n, answer in enumerate(created)
+            )
+        )
+
+    answers = await edit_all()
+    assert await transactions(database, "updated") <= 4
+    for n, answer in enumerate(answers):
+        kept, added = 2 - n % 2, n % 3 + 3
+        assert (await read(profiles, ALICE, answer.profile_id)).selection == (kept, added)
+        assert str((kept, added)).encode() in answer.body
+        assert b"ins_99" in answer.body and b"rejected" in answer.body
+    assert [answer.body for answer in await edit_all()] == [answer.body for answer in answers]
 
 
 async def test_writes_of_one_profile_come_one_after_the_other(profiles: Profiles) -> None:
@@ -107,15 +154,19 @@ async def test_writes_of_one_profile_come_one_after_the_other(profiles: Profiles
 
 async def test_a_large_write_has_a_transaction_of_its_own(profiles: Profiles, database: Connection) -> None:
     ids = await create(profiles, 12)
-    change = partial(replace, description="x")
-    await asyncio.gather(
-        *(profiles.update(ALICE, profile_id, anything, change, is_large=True) for profile_id in ids)
-    )
+    change, named = partial(replace, description="x"), range(MANY_INSTRUMENTS + 1)
+    await asyncio.gather(*(profiles.update(ALICE, each, anything, change, named) for each in ids))
     assert await transactions(database, "updated") == 12
 
 
+def failed_writes() -> float:
+    """How many writes were in groups that failed."""
+    return REGISTRY.get_sample_value("registry_profile_write_group_size_sum", {"result": "failed"}) or 0
+
+
 async def test_nobody_fails_for_another(profiles: Profiles, database: Connection) -> None:
-    ids = await create(profiles, 20)
+    """All of these are one group."""
+    ids = await create(profiles, 14)
 
     def broken(_: Profile) -> Profile:
         raise ZeroDivisionError
@@ -128,11 +179,41 @@ async def test_nobody_fails_for_another(profiles: Profiles, database: Connection
         ZeroDivisionError: profiles.update(ALICE, ids[4], anything, broken),
     }
     good = [update(profiles, profile_id, description="x") for profile_id in ids[5:]]
+    failed = failed_writes()
     results = await asyncio.gather(*good, *bad.values(), return_exceptions=True)
+    assert failed_writes() == failed + 14
     assert [type(result) for result in results[len(good) :]] == list(bad)
     assert results[: len(good)] == [None] * len(good)
-    assert await versions(database) == {f"P{n}": 1 if n < 5 else 2 for n in range(20)}
-    assert await database.fetchval("SELECT count(*) FROM profile_events") == 20 + len(good)
+    assert await versions(database) == {f"P{n}": 1 if n < 5 else 2 for n in range(14)}
+    assert await database.fetchval("SELECT count(*) FROM profile_events") == 14 + len(good)
+
+
+async def test_what_is_refused_alone_is_tried_once(profiles: Profiles) -> None:
+    ids = await create(profiles, 2)
+    failed = failed_writes()
+    with pytest.raises(NameTaken):
+        await update(profiles, ids[0], name="P1")
+    assert failed_writes() == failed
+
+
+async def test_a_group_whose_connection_ends_before_its_commit_is_written(
+    profiles: Profiles, database: Connection
+) -> None:
+    ids = await create(profiles, 6)
+    await database.execute(
+        """
+        CREATE SEQUENCE tries;
+        CREATE FUNCTION die_at_first() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN
+            IF nextval('tries') = 1 THEN PERFORM pg_terminate_backend(pg_backend_pid()); END IF;
+            RETURN NULL;
+        END $$;
+        CREATE TRIGGER die_at_first AFTER UPDATE ON profiles
+            FOR EACH STATEMENT EXECUTE FUNCTION die_at_first();
+        """
+    )
+    await asyncio.gather(*(update(profiles, each, description="x") for each in ids))
+    assert set((await versions(database)).values()) == {2}
 
 
 async def test_nobody_waits_long_for_a_lock_that_another_needs(

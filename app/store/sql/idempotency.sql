@@ -5,7 +5,7 @@
 -- False while another transaction works under the same key. Whatever becomes of it, the lock goes with it.
 SELECT place, pg_try_advisory_xact_lock(hashtextextended(concat_ws(' ',
 -- include: scope_columns
-), 0)) AS is_locked
+), 0)) AS is_ours
 FROM jsonb_to_recordset($1) AS given(place int, scope text[]);
 
 -- name: find

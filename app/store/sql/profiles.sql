@@ -32,15 +32,16 @@ SELECT true FROM profiles WHERE id = $1 FOR SHARE SKIP LOCKED;
 
 -- name: lock_owner
 -- Creations of one owner wait for each other, so that their number is exact.
-SELECT place, pg_advisory_xact_lock(hashtextextended('profiles of ' || holder, 0))
-FROM (SELECT * FROM jsonb_to_recordset($1) AS given(place int, holder text) ORDER BY holder) AS given;
+SELECT place, pg_advisory_xact_lock(hashtextextended('profiles of ' || owner, 0))
+FROM (SELECT * FROM jsonb_to_recordset($1) AS given(place int, owner text) ORDER BY owner) AS given;
 
 -- name: count_of_owner
-SELECT place, (SELECT count(*) FROM profiles WHERE owner = holder) AS count
-FROM jsonb_to_recordset($1) AS given(place int, holder text);
+SELECT place, (SELECT count(*) FROM profiles WHERE profiles.owner = given.owner) AS profiles
+FROM jsonb_to_recordset($1) AS given(place int, owner text);
 
 -- name: unusable_instruments
--- Which of the numbers are not those of living instruments; status NULL: there is no such instrument.
+-- Which of the numbers are not those of living instruments; status NULL: there is no such instrument. OFFSET 0
+-- keeps the planner from looking each up twice.
 SELECT place, number, status
 FROM jsonb_to_recordset($1) AS given(place int, numbers bigint[])
 CROSS JOIN LATERAL (
@@ -105,6 +106,7 @@ JOIN profiles ON id = profile;
 DELETE FROM profiles USING jsonb_to_recordset($1) AS given(profile uuid) WHERE id = profile;
 
 -- name: remove_members
+-- Materialized, so that each number is looked up, in place of looking through all members for each.
 WITH leaving AS MATERIALIZED (
     SELECT profile, number
     FROM jsonb_to_recordset($1) AS given(profile uuid, numbers bigint[]) CROSS JOIN unnest(numbers) AS number

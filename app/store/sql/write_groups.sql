@@ -1,5 +1,6 @@
 -- name: plan_by_index
--- How many rows `$1` has is not known when a statement is planned. They are few, so each is looked up.
+-- How much `$1` holds is not known when a statement is planned. A write has at most some thousand rows to look
+-- up, each by its key, in tables of millions.
 SET LOCAL enable_seqscan = off; SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off;
 
 -- name: begin
