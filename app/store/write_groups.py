@@ -29,6 +29,8 @@ TRANSACTIONS: Final = 3
 to leave connections to readers, and that groups form."""
 GROUP_SIZE: Final = 16
 MAX_ATTEMPTS: Final = 3
+MOST_WAIT_S: Final = 5.0
+"""How long a write waits to be one of a group, where groups take as long: Postgres hangs then."""
 
 _COMMITTED: Final = metrics.PROFILE_WRITE_GROUPS.labels("committed")
 _FAILED: Final = metrics.PROFILE_WRITE_GROUPS.labels("failed")
@@ -63,7 +65,7 @@ _Outcome: TypeAlias = _Carried | RegistryError | None
 """What became of a write, or its refusal; None: its group failed, and nothing was done."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class _Waiting:
     write: Write[Any]
     outcome: "asyncio.Future[_Outcome]"
@@ -106,7 +108,18 @@ class WriteGroups:
             task = loop.create_task(self._write_groups(), context=Context())
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
-        return await waiting.outcome
+        patience = loop.call_later(MOST_WAIT_S, self._give_up, waiting)
+        try:
+            return await waiting.outcome
+        finally:
+            patience.cancel()
+
+    def _give_up(self, waiting: _Waiting) -> None:
+        if waiting in self._waiting:
+            self._waiting.remove(waiting)
+            waiting.outcome.set_exception(
+                PostgresUnavailable("Postgres does not keep up with writes; try again in a moment")
+            )
 
     async def _do_alone(self, write: Write[Any]) -> _Carried | RegistryError:
         failure: RegistryError = RedisUnavailable(
@@ -159,10 +172,12 @@ class WriteGroups:
     async def _finish(self, group: list[_Waiting]) -> None:
         try:
             outcomes = await self._write_group([waiting.write for waiting in group])
-        except Exception as error:
+        except BaseException as error:
             for waiting in group:
                 if not waiting.outcome.done():
                     waiting.outcome.set_exception(error)
+            if not isinstance(error, Exception):
+                raise
         else:
             for waiting, outcome in zip(group, outcomes, strict=True):
                 if not waiting.outcome.done():

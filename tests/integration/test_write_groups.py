@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -21,6 +22,7 @@ from app.domain.errors import (
 )
 from app.domain.member_edit import Edited, MemberEdit, parse_member_edit
 from app.domain.profile import Profile, ProfileLimits
+from app.store import write_groups
 from app.store.idempotency import Answer
 from app.store.postgres import Connection
 from app.store.profile_rows import ShownProfile
@@ -57,7 +59,8 @@ async def each_in_a_group_of_its_own(profiles: Profiles, ids: list[UUID]) -> lis
     tasks = []
     for profile_id in ids:
         tasks.append(asyncio.create_task(update(profiles, profile_id, description="x")))
-        await asyncio.sleep(0)
+        for _ in range(2):  # it begins, and so does its group
+            await asyncio.sleep(0)
     return tasks
 
 
@@ -267,6 +270,38 @@ async def test_a_commit_whose_end_is_not_known_is_not_tried_again(
     assert await database.fetchval("SELECT last_value FROM commits") <= 3
     assert set((await versions(database)).values()) == {1}
     await update(profiles, ids[0], description="x")
+
+
+async def test_groups_wait_for_each_others_commits(
+    profiles: Profiles, database: Connection, database_url: str, redis_url: str
+) -> None:
+    """Commits that notify come one after the other; each takes a tenth of a second here."""
+    ids = await create(profiles, 6)
+    await database.execute(
+        "INSERT INTO profile_watches (profile_id, listened_until, told) "
+        "SELECT id, now() + interval '1 hour', pg_current_snapshot() FROM profiles"
+    )
+    name = database_url.rpartition("/")[2]
+    for setting in ("commit_delay = 100000", "commit_siblings = 0"):
+        await database.execute(f"ALTER DATABASE {name} SET {setting}")
+    async with open_profiles(database_url, redis_url, LIMITS) as slow:
+        await asyncio.gather(*await each_in_a_group_of_its_own(slow, ids))
+    assert set((await versions(database)).values()) == {2}
+
+
+async def test_nobody_waits_without_end_while_postgres_hangs(
+    profiles: Profiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(write_groups, "MOST_WAIT_S", 0.2)
+    ids = await create(profiles, 4)
+    async with AsyncExitStack() as stack:
+        for _ in range(32):
+            await stack.enter_async_context(profiles._postgres.connection())
+        blocked = await each_in_a_group_of_its_own(profiles, ids[:3])
+        with pytest.raises(PostgresUnavailable, match="does not keep up"):
+            await update(profiles, ids[3], description="x")
+    await asyncio.gather(*blocked)
+    assert (await read(profiles, ALICE, ids[3])).version == 1
 
 
 async def test_processes_that_write_the_same_profiles_never_block_each_other(
