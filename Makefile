@@ -7,7 +7,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test fuzz lint full-data bench-profiles check lock clean
+.PHONY: help demo test fuzz lint full-data bench-rebuild bench-profiles check lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -30,6 +30,9 @@ lint: $(VENV)/dev.installed ## ruff, mypy (strict) and the import rules
 
 full-data: $(VENV)/dev.installed ## measure import, first fill, refresh and searches on DATA=folder
 	@$(BIN)/python -m loadtests.full_data $(DATA)
+
+bench-rebuild: $(VENV)/dev.installed ## measure rebuilds of DATA=folder and what searches notice of them
+	@$(BIN)/python -m loadtests.rebuilds $(DATA)
 
 bench-profiles: $(VENV)/dev.installed ## measure profile reads and writes against bare loops (needs wrk)
 	@$(BIN)/python -m loadtests.profiles

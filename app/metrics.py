@@ -79,6 +79,16 @@ PROFILE_OPERATIONS: Final = Counter(
     "Requests about profiles, by operation and result: `done`, `not_modified`, `replayed`, or an error.",
     ("operation", "result"),
 )
+INDEX_ROWS_SAMPLED: Final = Counter(
+    "registry_index_rows_sampled", "Rows whose documents were looked at, by samples taken every few minutes."
+)
+INDEX_SAMPLE_DRIFT: Final = Gauge(
+    "registry_index_sample_drift", "Rows of the last sample whose documents were missing or stale."
+)
+WATERMARK_HELD_SECONDS: Final = Gauge(
+    "registry_index_watermark_held_seconds",
+    "How long one transaction that still runs has made every refresh read again what changed since it began.",
+)
 PROFILE_READS: Final = Counter(
     "registry_profile_reads",
     "Readings of one profile, by source: its copy in Redis, or Postgres.",

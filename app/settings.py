@@ -98,6 +98,7 @@ class Settings(EnvironmentModel):
     max_streams_per_owner: Annotated[int, Field(ge=1, le=100_000)] = 100
     stream_heartbeat_s: Annotated[float, Field(gt=0, le=3600)] = 15.0
     stream_retention_hours: Annotated[int, Field(ge=1, le=8760)] = 24
+    abandoned_index_hours: Annotated[int, Field(ge=1, le=8760)] = 24
     shutdown_grace_s: Annotated[float, Field(ge=0, le=600)] = 10.0
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["json", "text"] = "json"

@@ -23,21 +23,20 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from app.domain.errors import RegistryError
+from app.domain.errors import Conflict, RegistryError
 from app.environment import SettingsError
 from app.logs import configure_logs
 from app.parameters.definitions import Parameters
 from app.settings import Settings
-from app.store.index_jobs import IndexJobs, Job, JobKind
-from app.store.index_state import read_live_state
-from app.store.index_writer import index_info
+from app.store.index_jobs import IndexJobs, Job, JobKind, JobState
+from app.store.index_state import index_info, read_live_state
 from app.store.lease import current_holder
 from app.store.postgres import open_connection
 from app.store.redis import open_redis, prepare_engine
 from app.terminal import fail, messages, output, print_table
 from indexer.health import health_server
-from indexer.runner import RunnerSettings, run
-from indexer.verify import verify
+from indexer.runner import SETTLE_INTERVALS, RunnerSettings, run
+from indexer.verify import Drift, verify
 
 cli = typer.Typer(
     no_args_is_help=True,
@@ -50,7 +49,6 @@ _REDIS_TIMEOUT_S: Final = 30.0
 _REDIS_POOL_SIZE: Final = 16
 _POLL_S: Final = 0.1
 _MAX_LISTED: Final = 20
-_SETTLE_INTERVALS: Final = 2
 
 
 def main() -> None:
@@ -108,6 +106,16 @@ def rebuild(
 
 
 @cli.command()
+def rollback() -> None:
+    """Back to the generation that was live before, in one step; it was kept level with Postgres.
+
+    Example: instrument-registry indexer rollback
+    """
+    job = uvloop.run(_request(JobKind.ROLLBACK, watch=False))
+    output.print(f"Generation {job.generation} is live again.")
+
+
+@cli.command()
 def status() -> None:
     """What is live and how far behind.
 
@@ -117,35 +125,47 @@ def status() -> None:
 
 
 @cli.command("verify")
-def verify_index() -> None:
+def verify_index(
+    repair: Annotated[bool, typer.Option("--repair", help="Mend what drifts, and compare again.")] = False,
+) -> None:
     """Compare index and Postgres row by row; exit status 1 on drift.
 
-    Example: instrument-registry indexer verify
+    Example: instrument-registry indexer verify --repair
     """
     settings = Settings.from_environment()
-    settle_s = _SETTLE_INTERVALS * Parameters.from_environment().search_index_refresh
-
-    async def compare() -> bool:
-        database_url, redis_url = _urls(settings)
-        async with _redis(redis_url) as client:
-            drift = await verify(database_url, client, settle_s)
-        output.print(f"Generation {drift.generation}: {drift.rows:,} rows compared")
-        for kind, numbers in (("missing", drift.missing), ("stale", drift.stale), ("phantom", drift.phantom)):
-            listed = ", ".join(map(str, numbers[:_MAX_LISTED])) + (
-                " ..." if len(numbers) > _MAX_LISTED else ""
-            )
-            output.print(f"{kind:8} {len(numbers):,}" + (f": {listed}" if numbers else ""))
-        output.print(f"{'refused':8} {drift.refused:,}")
-        output.print(
-            "No drift." if drift.clean else "The index drifts; instrument-registry indexer rebuild mends it."
-        )
-        return drift.clean
-
-    if not uvloop.run(compare()):
+    settle_s = SETTLE_INTERVALS * Parameters.from_environment().search_index_refresh
+    drift = uvloop.run(_compare(settings, settle_s))
+    if repair and not drift.clean:
+        job = uvloop.run(_request(JobKind.REPAIR, watch=False))
+        checks = job.checks or {}
+        output.print(f"Repaired: {checks.get('written', 0):,} written, {checks.get('removed', 0):,} removed")
+        drift = uvloop.run(_compare(settings, settle_s))
+    if not drift.clean:
         sys.exit(1)
 
 
-async def _request(kind: JobKind, *, watch: bool) -> None:
+async def _compare(settings: Settings, settle_s: float) -> Drift:
+    """What drifts, printed."""
+    database_url, redis_url = _urls(settings)
+    async with _redis(redis_url) as client:
+        drift = await verify(database_url, client, settle_s)
+    output.print(f"Generation {drift.generation}: {drift.rows:,} rows compared")
+    for kind, numbers in (("missing", drift.missing), ("stale", drift.stale), ("phantom", drift.phantom)):
+        listed = ", ".join(map(str, numbers[:_MAX_LISTED])) + (" ..." if len(numbers) > _MAX_LISTED else "")
+        output.print(f"{kind:8} {len(numbers):,}" + (f": {listed}" if numbers else ""))
+    output.print(f"{'refused':8} {drift.refused:,}")
+    if drift.clean:
+        output.print("No drift.")
+    elif drift.refused:
+        output.print(
+            "Redis refuses documents; instrument-registry indexer rebuild says which gate they fail."
+        )
+    else:
+        output.print("The index drifts; instrument-registry indexer verify --repair mends it.")
+    return drift
+
+
+async def _request(kind: JobKind, *, watch: bool) -> Job:
     """Ask for a job and wait for its end, carrying it out here if nobody leads. Raises RegistryError."""
     settings = Settings.from_environment()
     database_url, redis_url = _urls(settings)
@@ -153,8 +173,11 @@ async def _request(kind: JobKind, *, watch: bool) -> None:
     async with open_connection(database_url) as connection, _redis(redis_url) as client:
         await prepare_engine(client)  # a Redis that is away is told now, not waited for
         jobs = IndexJobs(connection)
-        job_id, created = await jobs.request(kind, _requester())
-        if not created:
+        requested = await jobs.request(kind, _requester())
+        job_id = requested.id
+        if requested.kind is not kind:
+            raise Conflict(f"job {job_id}, a {requested.kind}, is under way; wait for it to end")
+        if not requested.created:
             messages.print(f"Following job {job_id}, which was already asked for.")
         stop = asyncio.Event()
         runner = asyncio.ensure_future(
@@ -165,8 +188,11 @@ async def _request(kind: JobKind, *, watch: bool) -> None:
         finally:
             stop.set()
             await runner
+    if job.state is JobState.CANCELLED:
+        raise RegistryError(f"the {kind} was cancelled by {job.cancelled_by}")
     if job.error is not None:
         raise RegistryError(f"the {kind} failed: {job.error}")
+    return job
 
 
 def _requester() -> str:
@@ -234,6 +260,7 @@ def _runner_settings(settings: Settings, parameters: Parameters) -> RunnerSettin
         parameters.search_index_refresh,
         parameters.search_timeout,
         settings.stream_retention_hours * 3600.0,
+        settings.abandoned_index_hours * 3600.0,
     )
 
 

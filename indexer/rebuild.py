@@ -1,7 +1,7 @@
-"""Builds the next generation beside the live one, and swaps when it is proven complete.
+"""Builds the next generation beside the live one, and swaps when it is proven; or goes back to the last.
 
-Killed at any point it leaves the live index serving; what it left behind carries its own generation's
-number, and the next leader removes it.
+Killed at any point either leaves the live index serving; what a rebuild left behind carries its own
+generation's number, and the next leader removes it.
 """
 
 from dataclasses import dataclass
@@ -9,11 +9,12 @@ from typing import Final
 
 from redis.asyncio import Redis
 
-from app.domain.errors import RegistryError
+from app.search.schema import FINGERPRINT
 from app.store.index_jobs import IndexJobs
-from app.store.index_state import IndexState, read_state
-from app.store.index_writer import IndexWriter, index_info
+from app.store.index_state import IndexState, index_info, read_state
+from app.store.index_writer import IndexWriter
 from app.store.instruments import open_snapshot
+from indexer.gates import JobCancelled, JobFailed, check, check_size
 from indexer.refresh import READ_BATCH, refresh, write_rows
 
 MAX_CATCH_UP_ROUNDS: Final = 10
@@ -21,17 +22,27 @@ FEW_CHANGES: Final = 1000
 """With no more than this many changes in a round, the next refresh after the swap can do the rest."""
 
 
-class RebuildFailed(RegistryError):
-    """The new generation did not pass; the live one was left as it is."""
-
-
 @dataclass(slots=True)
 class Progress:
-    """Where a rebuild stands; `done` and `total` count documents."""
+    """Where a job stands; `done` and `total` count documents."""
 
     phase: str = "starting"
     done: int = 0
     total: int | None = None
+    is_swapping: bool = False
+    is_cancelled: bool = False
+
+    def cancel(self) -> bool:
+        """Whether it is not too late to cancel the job: it will not swap then."""
+        self.is_cancelled = not self.is_swapping
+        return self.is_cancelled
+
+    def begin_swap(self) -> None:
+        """Raises JobCancelled."""
+        if self.is_cancelled:
+            raise JobCancelled
+        self.is_swapping = True
+        self.enter("swapping")
 
     def enter(self, phase: str, total: int | None = None, done: int = 0) -> None:
         self.phase, self.done, self.total = phase, done, total
@@ -40,12 +51,26 @@ class Progress:
         self.done = done
 
 
-async def rebuild(
-    database_url: str, client: Redis, writer: IndexWriter, jobs: IndexJobs, progress: Progress
-) -> tuple[int, int]:
-    """Build and swap to a new generation; its number and how many documents it holds.
+@dataclass(frozen=True, slots=True)
+class Swapped:
+    """The generation that went live, and what was verified before, by how many."""
 
-    Raises RebuildFailed, LeaseLost, PostgresUnavailable or RedisUnavailable; the live generation is
+    generation: int
+    checks: dict[str, int]
+
+
+async def rebuild(
+    database_url: str,
+    client: Redis,
+    writer: IndexWriter,
+    jobs: IndexJobs,
+    progress: Progress,
+    *,
+    search_timeout_ms: int,
+) -> Swapped:
+    """Build and swap to a new generation.
+
+    Raises JobFailed, LeaseLost, PostgresUnavailable or RedisUnavailable; the live generation is
     untouched then.
     """
     # 1. A number, and an empty index under it.
@@ -55,27 +80,63 @@ async def rebuild(
         # 2. Everything, from one snapshot.
         await _load(database_url, writer, generation, progress)
         # 3. What changed meanwhile, until little does; then it must be complete.
-        documents = await _catch_up(database_url, client, writer, generation, progress)
+        checks = await _catch_up(database_url, client, writer, generation, progress, search_timeout_ms)
         # 4. Live, in one step.
-        progress.enter("swapping")
-        await writer.promote(generation)
+        await _swap(writer, jobs, generation, checks["documents"], progress)
     except Exception:
         await jobs.record_state(generation, "failed")
         raise
-    await jobs.record_live(generation, documents)
-    return generation, documents
+    return Swapped(generation, checks)
+
+
+async def roll_back(
+    database_url: str, client: Redis, writer: IndexWriter, jobs: IndexJobs, progress: Progress
+) -> Swapped:
+    """Swap to the generation that was live before, level with Postgres. Raises as `rebuild` does."""
+    generation = await kept_generation(jobs)
+    state = None if generation is None else await read_state(client, generation)
+    if generation is None or state is None or await index_info(client, generation) is None:
+        raise JobFailed("there is no earlier generation to go back to; rebuild instead")
+    if state.fingerprint != FINGERPRINT:
+        raise JobFailed(
+            f"generation {generation} has the schema {state.fingerprint}, this version serves {FINGERPRINT}; "
+            "rebuild instead"
+        )
+    progress.enter("catching up")
+    async with open_snapshot(database_url) as snapshot:
+        position = await snapshot.position(state.watermark)
+        if not state.is_followed_by(position):
+            raise JobFailed(f"generation {generation} follows another Postgres; rebuild instead")
+        await refresh(snapshot, position, writer, state)
+        progress.enter("verifying")
+        checks = {"documents": await check_size(client, generation, snapshot)}
+    await _swap(writer, jobs, generation, checks["documents"], progress)
+    return Swapped(generation, checks)
+
+
+async def kept_generation(jobs: IndexJobs) -> int | None:
+    """The newest generation that was live before."""
+    recorded = await jobs.generations()
+    return next((generation.number for generation in recorded if generation.state == "kept"), None)
 
 
 async def remove_stale(writer: IndexWriter, jobs: IndexJobs, live: int) -> list[int]:
     """Remove every generation but the live one and the newest that was live before; their numbers."""
-    recorded = await jobs.generations()
-    previous = next((generation.number for generation in recorded if generation.state == "kept"), None)
-    known = {generation.number for generation in recorded} | set(await writer.generations())
-    stale = sorted(known - {live, previous})
+    kept = await kept_generation(jobs)
+    known = {generation.number for generation in await jobs.generations()} | set(await writer.generations())
+    stale = sorted(known - {live, kept})
     for number in stale:
         await writer.drop_generation(number)
         await jobs.record_state(number, "dropped")
     return stale
+
+
+async def _swap(
+    writer: IndexWriter, jobs: IndexJobs, generation: int, documents: int, progress: Progress
+) -> None:
+    progress.begin_swap()
+    await writer.promote(generation)
+    await jobs.record_live(generation, documents)
 
 
 async def _load(database_url: str, writer: IndexWriter, generation: int, progress: Progress) -> None:
@@ -87,15 +148,19 @@ async def _load(database_url: str, writer: IndexWriter, generation: int, progres
 
 
 async def _catch_up(
-    database_url: str, client: Redis, writer: IndexWriter, generation: int, progress: Progress
-) -> int:
-    """Refresh the new generation until little changes meanwhile, and compare its size with the last snapshot.
+    database_url: str,
+    client: Redis,
+    writer: IndexWriter,
+    generation: int,
+    progress: Progress,
+    search_timeout_ms: int,
+) -> dict[str, int]:
+    """Refresh the new generation until little changes meanwhile, and verify it against the last snapshot.
 
-    Returns that size. However fast Postgres changes, the generation equals a snapshot at the end of
+    Returns what was verified. However fast Postgres changes, the generation equals a snapshot at the end of
     each round; the rounds only keep what the first refresh after the swap will find small.
     """
     progress.enter("catching up")
-    rows = 0
     for rounds_left in reversed(range(MAX_CATCH_UP_ROUNDS)):
         state = await _filled_state(client, generation)
         async with open_snapshot(database_url) as snapshot:
@@ -103,23 +168,13 @@ async def _catch_up(
             refreshed = await refresh(snapshot, position, writer, state)
             progress.advance(progress.done + refreshed.written)
             if rounds_left == 0 or refreshed.written + refreshed.removed <= FEW_CHANGES:
-                rows = await snapshot.count()
-                await _check(client, generation, rows)
-                break
-    return rows
+                progress.enter("verifying")
+                return await check(client, generation, snapshot, search_timeout_ms)
+    raise AssertionError("the last round returns")
 
 
 async def _filled_state(client: Redis, generation: int) -> IndexState:
     state = await read_state(client, generation)
     if state is None:
-        raise RebuildFailed("Redis was emptied while the generation was built")
+        raise JobFailed("Redis was emptied while the generation was built")
     return state
-
-
-async def _check(client: Redis, generation: int, rows: int) -> None:
-    info = await index_info(client, generation)
-    if info is None:
-        raise RebuildFailed("Redis was emptied while the generation was built")
-    documents, failures = int(info["num_docs"]), int(info["hash_indexing_failures"])
-    if documents != rows or failures:
-        raise RebuildFailed(f"the new index has {documents} documents of {rows}, {failures} of them refused")

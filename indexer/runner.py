@@ -5,6 +5,7 @@ Any number of runners may run. One holds the lease; the others wait for it.
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Awaitable
 from dataclasses import dataclass
 from typing import Final
@@ -14,18 +15,22 @@ from redis.asyncio import Redis
 
 from app import metrics
 from app.domain.errors import Conflict, Unavailable
-from app.store.index_jobs import CHANGES_CHANNEL, JOBS_CHANNEL, IndexJobs, JobKind
-from app.store.index_state import read_live_state
-from app.store.index_writer import IndexWriter, index_info, shown_token
-from app.store.instruments import open_snapshot
+from app.store.index_jobs import CHANGES_CHANNEL, JOBS_CHANNEL, IndexJobs, JobKind, JobState
+from app.store.index_state import index_info, read_live_state, read_state
+from app.store.index_writer import IndexWriter, shown_token
+from app.store.instruments import Position, Snapshot, open_snapshot
 from app.store.lease import Lease
 from app.store.postgres import STATEMENT_TIMEOUT_S, Connection, open_connection, postgres_errors
 from app.store.redis import prepare_engine
 from app.tasks import end_tasks
+from indexer.abandoned import remove_abandoned
+from indexer.gates import JobCancelled, JobFailed
 from indexer.housekeeping import keep_house
 from indexer.plan import Need, Plan, plan
-from indexer.rebuild import Progress, RebuildFailed, rebuild, remove_stale
+from indexer.rebuild import Progress, Swapped, kept_generation, rebuild, remove_stale, roll_back
 from indexer.refresh import refresh
+from indexer.repair import repair
+from indexer.sampling import sample_for_ever
 from indexer.watches import tell_listeners
 
 LEASE_S: Final = 4.0
@@ -33,6 +38,9 @@ RETRY_S: Final = 1.0
 SETTLE_S: Final = 0.1
 """After a notification: what commits within this time is refreshed together."""
 REPORT_S: Final = 0.25
+SETTLE_INTERVALS: Final = 2
+"""What differs for so many refreshes does not come right by itself."""
+HELD_WARNING_S: Final = 60.0
 
 log = structlog.get_logger(__name__)
 
@@ -47,6 +55,8 @@ class RunnerSettings:
     """For a page of what a dynamic profile selects."""
     events_kept_s: float
     """How long the events of streams are kept; the audit trail always is."""
+    abandoned_after_s: float
+    """How long the generations of another schema stay, when nobody writes them."""
 
 
 async def run(settings: RunnerSettings, client: Redis, stop: asyncio.Event) -> None:
@@ -76,6 +86,8 @@ async def _take_turn(
             lease.keep(token),
             _Leader(settings, client, token).lead(stop),
             keep_house(settings.database_url, settings.events_kept_s),
+            remove_abandoned(settings.database_url, client, settings.holder, settings.abandoned_after_s),
+            sample_for_ever(settings.database_url, client, SETTLE_INTERVALS * settings.refresh_s),
         )
     finally:
         metrics.INDEXER_LEADING.set(0)
@@ -113,6 +125,10 @@ class _Leader:
         self._client = client
         self._writer = IndexWriter(client, token)
         self._wake = asyncio.Event()
+        self._kept: int | None = None
+        """The generation that was live before."""
+        self._held = (0, 0.0, 0.0)
+        """The watermark, since when a transaction holds it, and when that was last warned of; monotonic."""
         self._told = False
         """Whether listeners know of all that is in the index; what an earlier leader told is not known."""
 
@@ -159,6 +175,7 @@ class _Leader:
     async def _remove_stale(self, jobs: IndexJobs, live: int) -> None:
         for number in await remove_stale(self._writer, jobs, live):
             log.info("generation removed", generation=number)
+        self._kept = await kept_generation(jobs)
 
     async def _needs_rebuild(self, jobs: IndexJobs) -> bool:
         """Bring the live index level with Postgres; where a refresh cannot, ask for a rebuild."""
@@ -170,11 +187,12 @@ class _Leader:
         return True
 
     async def _refresh(self) -> Plan:
-        """Refresh the live index if that is what it needs; what it needed."""
+        """Refresh the live index, if it can be, and the one that is kept; what the live one needed."""
         state = await read_live_state(self._client)
         exists = state is not None and await index_info(self._client, state.generation) is not None
         async with open_snapshot(self._settings.database_url) as snapshot:
             position = await snapshot.position(state.watermark if state else 0)
+            self._measure_held(position)
             needed = plan(state, position, index_exists=exists)
             if state is not None and needed.need is not Need.REBUILD:
                 with metrics.REFRESH_SECONDS.time():
@@ -184,9 +202,30 @@ class _Leader:
                 if refreshed.written or refreshed.removed:
                     self._told = False
                     log.info("index refreshed", written=refreshed.written, removed=refreshed.removed)
+                await self._refresh_kept(snapshot)
         if state is not None and needed.need is not Need.REBUILD and not self._told:
             await self._tell_listeners(state.generation)
         return needed
+
+    def _measure_held(self, position: Position) -> None:
+        """How long a transaction that still runs has held the watermark where it is."""
+        now = time.monotonic()
+        watermark, since, warned_at = self._held
+        if not position.is_held or position.watermark != watermark:
+            since = warned_at = now
+        if now - warned_at >= HELD_WARNING_S:
+            log.warning("a transaction is open for long", seconds=round(now - since), xid=position.watermark)
+            warned_at = now
+        self._held = position.watermark, since, warned_at
+        metrics.WATERMARK_HELD_SECONDS.set(now - since)
+
+    async def _refresh_kept(self, snapshot: Snapshot) -> None:
+        """Keep the generation before level too, so that a rollback to it loses nothing."""
+        state = None if self._kept is None else await read_state(self._client, self._kept)
+        if state is not None:
+            position = await snapshot.position(state.watermark)
+            if plan(state, position, index_exists=True).need is not Need.REBUILD:
+                await refresh(snapshot, position, self._writer, state)
 
     async def _tell_listeners(self, generation: int) -> None:
         self._told = await tell_listeners(
@@ -202,41 +241,72 @@ class _Leader:
         if job is None:
             return False
         job_id, kind = job
-        error = None
         try:
-            # A refresh that cannot be becomes a rebuild.
-            if kind is JobKind.REBUILD or (await self._refresh()).need is Need.REBUILD:
-                await self._rebuild(jobs, job_id, stop)
-            if stop.is_set():
+            # A refresh or repair that cannot be becomes a rebuild.
+            if kind in (JobKind.REFRESH, JobKind.REPAIR) and (await self._refresh()).need is not Need.REBUILD:
+                checks = await self._repair() if kind is JobKind.REPAIR else None
+                await jobs.finish(job_id, JobState.DONE, checks=checks)
                 return True
-        except RebuildFailed as failure:
-            error = str(failure)
-            log.error("rebuild failed", job=job_id, error=error)
+            swapped = await self._swap(jobs, job_id, kind, stop)
+        except JobFailed as failure:
+            log.error(f"{kind} failed", job=job_id, error=str(failure))
             await self._tidy(jobs)
-        await jobs.finish(job_id, error)
-        if error:
+            await jobs.finish(job_id, JobState.FAILED, error=str(failure))
             await asyncio.sleep(RETRY_S)
+            return True
+        if swapped is not None:
+            await jobs.finish(job_id, JobState.DONE, generation=swapped.generation, checks=swapped.checks)
+        elif not stop.is_set():
+            log.info(f"{kind} cancelled", job=job_id)
+            await self._tidy(jobs)
+            await jobs.finish(job_id, JobState.CANCELLED)
         return True
 
-    async def _rebuild(self, jobs: IndexJobs, job_id: int, stop: asyncio.Event) -> None:
-        """Rebuild, reporting to the job, while the live index is kept fresh; given up when `stop` is set."""
+    async def _repair(self) -> dict[str, int] | None:
+        """Mend the live generation, and the kept one; what was mended of the first."""
+        state = await read_live_state(self._client)
+        mended = [
+            await repair(self._settings.database_url, self._client, self._writer, generation)
+            for generation in (state.generation if state else None, self._kept)
+            if generation is not None
+        ]
+        if mended and (mended[0]["written"] or mended[0]["removed"]):
+            self._told = False
+            log.warning("index repaired", **mended[0])
+        return mended[0] if mended else None
+
+    async def _swap(self, jobs: IndexJobs, job_id: int, kind: JobKind, stop: asyncio.Event) -> Swapped | None:
+        """Rebuild or roll back, reporting to the job, while the live index is kept fresh.
+
+        None: it was given up, because the job was cancelled or `stop` is set.
+        """
         progress = Progress()
+        swapped: Swapped | None = None
         database_url = self._settings.database_url
 
-        async def report() -> None:
+        async def report_until_cancelled() -> None:
             async with open_connection(database_url) as connection:
                 while True:
-                    await IndexJobs(connection).report(job_id, progress.phase, progress.done, progress.total)
+                    cancelled_by = await IndexJobs(connection).report(
+                        job_id, progress.phase, progress.done, progress.total
+                    )
+                    if cancelled_by is not None and progress.cancel():
+                        return
                     await asyncio.sleep(REPORT_S)
 
-        async def build() -> None:
-            with metrics.REBUILD_SECONDS.time():
-                generation, documents = await rebuild(
-                    database_url, self._client, self._writer, jobs, progress
-                )
-            log.info("generation live", generation=generation)
+        async def work() -> None:
+            nonlocal swapped
+            arguments = database_url, self._client, self._writer, jobs, progress
+            if kind is JobKind.ROLLBACK:
+                done = await roll_back(*arguments)
+            else:
+                with metrics.REBUILD_SECONDS.time():
+                    done = await rebuild(*arguments, search_timeout_ms=self._settings.search_timeout_ms)
+            log.info("generation live", generation=done.generation)
+            swapped = done
             progress.enter("pruning")
-            await self._remove_stale(jobs, generation)
+            await self._remove_stale(jobs, done.generation)
+            documents = done.checks["documents"]
             progress.enter("done", documents, documents)
 
         async def keep_live_fresh() -> None:
@@ -245,6 +315,8 @@ class _Leader:
                 await _wait(self._wake, self._settings.refresh_s)
                 await self._refresh()
 
-        await _until_first(build(), report(), keep_live_fresh(), _until_set(stop))
+        with contextlib.suppress(JobCancelled):
+            await _until_first(work(), report_until_cancelled(), keep_live_fresh(), _until_set(stop))
         self._told = False  # the next refresh compares with what is live now
         await jobs.report(job_id, progress.phase, progress.done, progress.total)
+        return swapped

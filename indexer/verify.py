@@ -3,14 +3,14 @@
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from secrets import randbits
 from typing import Final
 
 from redis.asyncio import Redis
 
 from app.domain.errors import IndexNotReady
 from app.search.generation import document_key, document_prefix
-from app.store.index_state import read_live_state
-from app.store.index_writer import index_info
+from app.store.index_state import index_info, read_live_state
 from app.store.instruments import open_snapshot
 from app.store.redis import load_script, redis_errors
 
@@ -48,7 +48,7 @@ async def verify(database_url: str, client: Redis, settle_s: float) -> Drift:
     if state is None:
         raise IndexNotReady("Redis has no live index; is an indexer running?")
     generation = state.generation
-    suspects, rows = await _compare_all(database_url, client, generation)
+    suspects, rows = await compare_all(database_url, client, generation)
     missing, stale, phantom = await _settle(database_url, client, generation, suspects, settle_s)
     if (now := await read_live_state(client)) is not None and now.generation != generation:
         return await verify(database_url, client, settle_s)  # another one went live meanwhile
@@ -57,8 +57,19 @@ async def verify(database_url: str, client: Redis, settle_s: float) -> Drift:
     return Drift(generation, rows, missing, stale, phantom, refused)
 
 
-async def _compare_all(database_url: str, client: Redis, generation: int) -> tuple[set[int], int]:
-    """The numbers that differ, and how many rows there are."""
+async def verify_sample(database_url: str, client: Redis, size: int, settle_s: float) -> Drift:
+    """As `verify`, of some rows, others each time; phantoms are not looked for."""
+    state = await read_live_state(client)
+    if state is None:
+        raise IndexNotReady("Redis has no live index")
+    async with open_snapshot(database_url) as snapshot:
+        numbers = {row["id"] for row in await snapshot.sample(size, seed=randbits(31))}
+    missing, stale, phantom = await _settle(database_url, client, state.generation, numbers, settle_s)
+    return Drift(state.generation, len(numbers), missing, stale, phantom, refused=0)
+
+
+async def compare_all(database_url: str, client: Redis, generation: int) -> tuple[set[int], int]:
+    """The numbers of rows and documents that differ, and how many rows there are."""
     documents = {number: version async for number, version in _document_versions(client, generation)}
     suspects = set()
     rows = 0

@@ -10,7 +10,8 @@
     ├── Conflict              the thing is in a state that does not allow it
     │   ├── LeaseLost         this indexer no longer leads
     │   ├── NameTaken         the owner has another profile of that name
-    │   └── InFlight          the same request is still being carried out
+    │   ├── InFlight          the same request is still being carried out
+    │   └── JobUnderWay       the indexer is busy; carries the job in the way
     ├── KeyReused             an Idempotency-Key came again with another body
     ├── PreconditionRequired  a write without If-Match
     ├── PreconditionFailed    a write that lost a race; carries the current version
@@ -126,6 +127,14 @@ class NameTaken(Conflict):
 
 class InFlight(Conflict):
     retry_after_s = 1
+
+
+class JobUnderWay(Conflict):
+    """`job` is the id of the one in the way."""
+
+    def __init__(self, message: str, job: int) -> None:
+        super().__init__(message)
+        self.job = job
 
 
 class KeyReused(RegistryError):

@@ -4,19 +4,47 @@ A generation's number is given by Postgres and never used twice, so nothing writ
 can be taken for a new one's, whatever happened to Redis meanwhile.
 """
 
+from dataclasses import dataclass
 from typing import Final
 
-ALIAS: Final = "ir:instruments"
-"""The RediSearch alias of the live generation's index, for people and tools; the API searches by name."""
+from app.search.schema import FINGERPRINT
 
-LIVE_KEY: Final = "ir:live"
-"""String: the number of the live generation."""
 
-FENCE_KEY: Final = "ir:fence"
-"""String: the highest fencing token that a leader has shown; missing means that Redis was emptied."""
+@dataclass(frozen=True, slots=True)
+class IndexNames:
+    """What all generations of one schema share. Versions of the code whose schemas differ never meet here."""
 
-GENERATIONS_KEY: Final = "ir:generations"
-"""Set: the numbers of all generations of which something may be in this Redis."""
+    fingerprint: str
+
+    @property
+    def alias(self) -> str:
+        """The RediSearch alias of the live index, for people and tools; the API searches by name."""
+        return f"ir:instruments:{self.fingerprint}"
+
+    @property
+    def live_key(self) -> str:
+        """String: the number of the live generation."""
+        return f"ir:live:{self.fingerprint}"
+
+    @property
+    def fence_key(self) -> str:
+        """String: the highest fencing token that a leader has shown; missing means that Redis was emptied."""
+        return f"ir:fence:{self.fingerprint}"
+
+    @property
+    def generations_key(self) -> str:
+        """Set: the numbers of all generations of which something may be in this Redis."""
+        return f"ir:generations:{self.fingerprint}"
+
+    @property
+    def lease(self) -> str:
+        """The lease in Postgres of whoever writes these generations."""
+        return f"{LEASE_PREFIX}{self.fingerprint}"
+
+
+LEASE_PREFIX: Final = "index:"
+OWN: Final = IndexNames(FINGERPRINT)
+"""Of this version of the code."""
 
 
 def index_name(generation: int) -> str:

@@ -6,10 +6,12 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
+from redis import exceptions
 from redis.asyncio import Redis
 
-from app.search.generation import LIVE_KEY, state_key
-from app.store.redis import execute, redis_errors
+from app.search.generation import OWN, index_name, state_key
+from app.store.instruments import Position
+from app.store.redis import execute, is_unknown_index, redis_errors
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +30,10 @@ class IndexState:
     read_at: float
     """The monotonic clock when this was read."""
 
+    def is_followed_by(self, position: Position) -> bool:
+        """Whether a refresh can go on from here: the same Postgres, which was not set back."""
+        return self.cluster == position.cluster and self.watermark <= position.watermark
+
     @property
     def current_age_s(self) -> float:
         return self.age_s + time.monotonic() - self.read_at
@@ -36,7 +42,7 @@ class IndexState:
 async def read_live_state(client: Redis) -> IndexState | None:
     """The live generation's state; None if there is none. Raises RedisUnavailable."""
     with redis_errors():
-        live = await execute(client, "GET", LIVE_KEY)
+        live = await execute(client, "GET", OWN.live_key)
     return None if live is None else await read_state(client, int(live))
 
 
@@ -55,3 +61,15 @@ async def read_state(client: Redis, generation: int) -> IndexState | None:
         age_s=max(0.0, int(seconds) + int(microseconds) / 1_000_000 - float(fields[b"refreshed_at"])),
         read_at=time.monotonic(),
     )
+
+
+async def index_info(client: Redis, generation: int) -> dict[str, Any] | None:
+    """FT.INFO of a generation's index, keys as text; None if it does not exist. Raises RedisUnavailable."""
+    with redis_errors():
+        try:
+            reply = await execute(client, "FT.INFO", index_name(generation))
+        except exceptions.ResponseError as error:
+            if is_unknown_index(error):
+                return None
+            raise
+    return {key.decode(): value for key, value in reply.items()}

@@ -6,18 +6,15 @@ its batch is written.
 """
 
 from collections.abc import Iterable, Sequence
-from typing import Any, Final
+from typing import Final
 
-from redis import exceptions
 from redis.asyncio import Redis
 
 from app.domain.errors import LeaseLost
 from app.search.document import Row, document_values
 from app.search.generation import (
-    ALIAS,
-    FENCE_KEY,
-    GENERATIONS_KEY,
-    LIVE_KEY,
+    OWN,
+    IndexNames,
     document_key,
     document_prefix,
     index_name,
@@ -25,7 +22,7 @@ from app.search.generation import (
 )
 from app.search.schema import FIELD_NAMES, FINGERPRINT, create_arguments
 from app.store.instruments import Position
-from app.store.redis import execute, is_unknown_index, load_script, redis_errors
+from app.store.redis import execute, load_script, redis_errors
 
 _SCAN_COUNT: Final = 500
 
@@ -33,8 +30,10 @@ _SCAN_COUNT: Final = 500
 class IndexWriter:
     """The index as the leader with `token` writes it. Every method raises RedisUnavailable or LeaseLost."""
 
-    def __init__(self, client: Redis, token: int) -> None:
+    def __init__(self, client: Redis, token: int, names: IndexNames = OWN) -> None:
         self._client = client
+        self._names = names
+        self._fence = names.fence_key
         self._token = str(token)
         self._claim = load_script(client, "claim_fence")
         self._create = load_script(client, "create_index")
@@ -44,45 +43,61 @@ class IndexWriter:
         self._remove = load_script(client, "remove_documents")
         self._advance = load_script(client, "advance_state")
         self._promote = load_script(client, "promote")
+        self._retire = load_script(client, "retire")
 
     async def claim(self) -> None:
         """Show the token, so that every earlier leader is refused from now on."""
         with redis_errors():
-            if not await self._claim(keys=[FENCE_KEY], args=[self._token]):
+            if not await self._claim(keys=[self._fence], args=[self._token]):
                 raise LeaseLost("a later leader has written to this Redis")
 
     async def create_generation(self, generation: int) -> None:
         """An empty index for a generation, on its own key prefix."""
         arguments = create_arguments(index_name(generation), document_prefix(generation))
         with redis_errors():
-            await self._create(keys=[FENCE_KEY, GENERATIONS_KEY], args=[self._token, generation, *arguments])
+            await self._create(
+                keys=[self._fence, self._names.generations_key], args=[self._token, generation, *arguments]
+            )
 
-    async def write(self, generation: int, rows: Sequence[Row]) -> int:
-        """Write the documents of `rows` that are newer than what is there; how many were written."""
+    async def write(self, generation: int, rows: Sequence[Row], *, only_newer: bool = True) -> int:
+        """Write the documents of `rows` that are newer than what is there, or all; how many were written."""
         keys = [document_key(generation, row["id"]) for row in rows]
         values = [value for row in rows for value in document_values(row)]
-        header: list[str | int] = [self._token, len(FIELD_NAMES), *FIELD_NAMES]
+        which = "newer" if only_newer else "all"
+        header: list[str | int] = [self._token, which, len(FIELD_NAMES), *FIELD_NAMES]
         with redis_errors():
-            return int(await self._write(keys=[FENCE_KEY, *keys], args=[*header, *values]))
+            return int(await self._write(keys=[self._fence, *keys], args=[*header, *values]))
 
     async def remove(self, generation: int, instrument_numbers: Iterable[int]) -> int:
         """Remove documents; how many were there."""
         keys = [document_key(generation, number) for number in instrument_numbers]
         with redis_errors():
-            return int(await self._remove(keys=[FENCE_KEY, *keys], args=[self._token]))
+            return int(await self._remove(keys=[self._fence, *keys], args=[self._token]))
 
     async def advance(self, generation: int, position: Position) -> None:
         """Record that the generation equals the snapshot that `position` is of."""
         fields = ("watermark", position.watermark, "cluster", position.cluster, "fingerprint", FINGERPRINT)
         arguments: list[str | float] = [self._token, position.age_s, *fields]
         with redis_errors():
-            await self._advance(keys=[FENCE_KEY, state_key(generation)], args=arguments)
+            await self._advance(keys=[self._fence, state_key(generation)], args=arguments)
 
     async def promote(self, generation: int) -> None:
         """Make the generation live, in one step for the alias and for the API."""
-        arguments: list[str | int] = [self._token, generation, ALIAS, index_name(generation)]
+        arguments: list[str | int] = [self._token, generation, self._names.alias, index_name(generation)]
         with redis_errors():
-            await self._promote(keys=[FENCE_KEY, LIVE_KEY], args=arguments)
+            await self._promote(keys=[self._fence, self._names.live_key], args=arguments)
+
+    async def retire(self) -> None:
+        """Have no generation live any more, so that all of them can be removed."""
+        with redis_errors():
+            await self._retire(
+                keys=[self._fence, self._names.live_key], args=[self._token, self._names.alias]
+            )
+
+    async def disappear(self) -> None:
+        """Remove the fence, when nothing else is left; whoever writes under it is refused from then on."""
+        with redis_errors():
+            await self._client.delete(self._fence)
 
     async def drop_generation(self, generation: int) -> None:
         """Remove a generation that is not live: first its index, then its documents in small batches."""
@@ -90,37 +105,27 @@ class IndexWriter:
         with redis_errors():
             if index_name(generation).encode() in await execute(self._client, "FT._LIST"):
                 arguments: list[str | int] = [self._token, generation, index_name(generation)]
-                await self._drop(keys=[FENCE_KEY, LIVE_KEY], args=arguments)
+                await self._drop(keys=[self._fence, self._names.live_key], args=arguments)
             while True:
                 cursor, keys = await self._client.scan(
                     cursor, match=f"{document_prefix(generation)}*", count=_SCAN_COUNT
                 )
-                await self._remove(keys=[FENCE_KEY, *keys], args=[self._token])
+                await self._remove(keys=[self._fence, *keys], args=[self._token])
                 if cursor == 0:
                     break
             await self._forget(
-                keys=[FENCE_KEY, state_key(generation), GENERATIONS_KEY], args=[self._token, generation]
+                keys=[self._fence, state_key(generation), self._names.generations_key],
+                args=[self._token, generation],
             )
 
     async def generations(self) -> list[int]:
         """The generations of which something may be in this Redis, in ascending order."""
         with redis_errors():
-            return sorted(int(number) for number in await execute(self._client, "SMEMBERS", GENERATIONS_KEY))
+            numbers = await execute(self._client, "SMEMBERS", self._names.generations_key)
+        return sorted(map(int, numbers))
 
 
-async def shown_token(client: Redis) -> int:
+async def shown_token(client: Redis, names: IndexNames = OWN) -> int:
     """The highest fencing token that Redis has seen; 0 if none. Raises RedisUnavailable."""
     with redis_errors():
-        return int(await client.get(FENCE_KEY) or 0)
-
-
-async def index_info(client: Redis, generation: int) -> dict[str, Any] | None:
-    """FT.INFO of a generation's index, keys as text; None if it does not exist. Raises RedisUnavailable."""
-    with redis_errors():
-        try:
-            reply = await execute(client, "FT.INFO", index_name(generation))
-        except exceptions.ResponseError as error:
-            if is_unknown_index(error):
-                return None
-            raise
-    return {key.decode(): value for key, value in reply.items()}
+        return int(await client.get(names.fence_key) or 0)

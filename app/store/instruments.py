@@ -46,6 +46,8 @@ class Position:
     """System identifier and timeline: a restored or failed-over server has another one."""
     changed: bool
     """Whether anything changed at or after the watermark that was asked about."""
+    is_held: bool
+    """Whether a transaction that still runs keeps the watermark where it is."""
     taken_at: float
     """The monotonic clock just before the snapshot was taken."""
 
@@ -114,11 +116,21 @@ class Snapshot:
     async def position(self, since: int) -> Position:
         record = await self._connection.fetchrow(SQL["position"], since)
         assert record is not None  # noqa: S101 - a query without a table yields a row
-        return Position(record["watermark"], record["cluster"], record["changed"], self._opened_at)
+        return Position(
+            record["watermark"], record["cluster"], record["changed"], record["is_held"], self._opened_at
+        )
 
     async def count(self) -> int:
         """How many instruments there are."""
         return int(await self._connection.fetchval(SQL["count_everything"]))
+
+    async def some(self, numbers: Sequence[int]) -> Sequence[Row]:
+        """Those of the instruments that there are."""
+        return await self._connection.fetch(SQL["some"], numbers)
+
+    async def sample(self, size: int, *, seed: int) -> Sequence[Row]:
+        """Some instruments, others with another seed."""
+        return await self._connection.fetch(SQL["sample"], seed, size)
 
     async def rows(self, since: int | None, batch: int) -> AsyncIterator[Sequence[Row]]:
         """Everything, or what changed at or after the watermark `since`, in batches."""

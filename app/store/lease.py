@@ -4,17 +4,20 @@ import asyncio
 from typing import Final
 
 from app.domain.errors import LeaseLost, PostgresUnavailable
+from app.search.generation import LEASE_PREFIX, OWN, IndexNames
 from app.store.postgres import Connection, postgres_errors
 from app.store.statements import Statements
 
 SQL: Final = Statements("leases.sql")
-LEASE_NAME: Final = "index"
 
 
 class Lease:
     """One holder's view of the lease. Raises PostgresUnavailable from every method."""
 
-    def __init__(self, connection: Connection, holder: str, duration_s: float) -> None:
+    def __init__(
+        self, connection: Connection, holder: str, duration_s: float, names: IndexNames = OWN
+    ) -> None:
+        self._name = names.lease
         self._connection = connection
         self._holder = holder
         self._duration_s = duration_s
@@ -26,7 +29,7 @@ class Lease:
         """
         with postgres_errors():
             token = await self._connection.fetchval(
-                SQL["acquire"], LEASE_NAME, self._holder, self._duration_s, shown
+                SQL["acquire"], self._name, self._holder, self._duration_s, shown
             )
         return None if token is None else int(token)
 
@@ -42,14 +45,27 @@ class Lease:
             if renewed != token:
                 raise LeaseLost("another indexer has taken the lease")
 
+    async def remove(self, token: int) -> None:
+        """Forget the lease, if it is still held: nobody needs it any more."""
+        with postgres_errors():
+            await self._connection.execute(SQL["remove"], self._name, self._holder, token)
+
     async def release(self) -> None:
         """Let the next indexer lead at once."""
         with postgres_errors():
-            await self._connection.execute(SQL["release"], LEASE_NAME, self._holder)
+            await self._connection.execute(SQL["release"], self._name, self._holder)
 
 
 async def current_holder(connection: Connection) -> str | None:
     """Who leads now; None if nobody does."""
     with postgres_errors():
-        record = await connection.fetchrow(SQL["holder"], LEASE_NAME)
+        record = await connection.fetchrow(SQL["holder"], OWN.lease)
     return None if record is None else str(record["holder"])
+
+
+async def abandoned(connection: Connection, after_s: float) -> list[IndexNames]:
+    """Other schemas' generations that nobody has written for `after_s` seconds."""
+    with postgres_errors():
+        records = await connection.fetch(SQL["abandoned"], LEASE_PREFIX, after_s)
+    found = [IndexNames(record["name"].removeprefix(LEASE_PREFIX)) for record in records]
+    return [names for names in found if names != OWN]

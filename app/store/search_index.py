@@ -21,7 +21,7 @@ from app.domain.query import Search
 from app.search.expression import NUMERIC_SORT_FIELDS, Plan
 from app.search.generation import document_key, index_name
 from app.search.reply import Hit, TierReply, parse_reply
-from app.store.index_state import IndexState, read_live_state, read_state
+from app.store.index_state import IndexState, index_info, read_live_state, read_state
 from app.store.matches import read_matches
 from app.store.redis import execute, is_unknown_index, prepare_engine, redis_errors
 
@@ -79,6 +79,11 @@ class SearchIndex:
         if self.known_state is not None:
             metrics.INDEX_GENERATION.set(self.known_state.generation)
         return self.known_state
+
+    async def count_documents(self, generation: int) -> int | None:
+        """How many documents a generation's index holds; None if it does not exist."""
+        info = await index_info(self._client, generation)
+        return None if info is None else int(info["num_docs"])
 
     async def read_instrument(self, number: int) -> tuple[bytes, int] | None:
         """The finished JSON of an instrument and its version; None if the index does not have it."""

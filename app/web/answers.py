@@ -20,6 +20,7 @@ from app.domain.instrument import (
 )
 from app.domain.member_edit import Result
 from app.domain.profile import Channel, Delivery, ProfileStatus, Selection
+from app.store.index_jobs import JobKind, JobState
 from app.store.instruments import HistoryEntry
 from app.store.profile_rows import PUBLIC_ID_PATTERN as PROFILE_ID_PATTERN
 from app.store.profile_rows import ProfileEvent
@@ -171,6 +172,65 @@ class ProfileEvents(_Shown):
     """What happened to a profile, newest first."""
 
     events: list[ProfileEvent]
+    next_before: int | None
+    """`before` of the next page; null on the last."""
+
+
+class IndexJob(_Shown):
+    """Something that was asked of the indexer."""
+
+    id: int
+    kind: JobKind
+    state: JobState
+    requested_by: str
+    requested_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    phase: str | None
+    done: int
+    """Documents, in this phase; of `total`."""
+    total: int | None
+    rate: float | None
+    """Documents a second, in this phase."""
+    eta_s: float | None
+    """Seconds until the phase ends, at that rate."""
+    cancelled_by: str | None
+    """Who asked for it to be cancelled; it may have been too late."""
+    generation: int | None
+    """What it made live."""
+    checks: dict[str, int] | None
+    """What was verified before that, by how many."""
+    error: str | None
+
+
+class IndexGeneration(_Shown):
+    number: int
+    state: str
+    """`building`, `live`, `kept` (to go back to), or `failed`."""
+    created_at: datetime
+    live_at: datetime | None
+    documents: int | None
+    """When it went live."""
+
+
+class IndexState(_Shown):
+    """The search index of this version's schema."""
+
+    schema_: Annotated[str, Field(alias="schema")]
+    live_generation: int | None
+    documents: int | None
+    """In the live generation, now."""
+    age_s: float | None
+    """Seconds since it last equalled Postgres."""
+    leader: str | None
+    """The indexer that writes it; null: none runs."""
+    generations: list[IndexGeneration]
+
+
+class IndexJobs(_Shown):
+    """What the indexer was asked for, newest first."""
+
+    jobs: list[IndexJob]
     next_before: int | None
     """`before` of the next page; null on the last."""
 

@@ -41,7 +41,7 @@ MEANINGS: Final[Mapping[HTTPStatus, str]] = {
 
 PROBLEM_HEADERS: Final[Mapping[HTTPStatus, tuple[Header, ...]]] = {
     HTTPStatus.UNAUTHORIZED: (headers.WWW_AUTHENTICATE,),
-    HTTPStatus.CONFLICT: (headers.RETRY_AFTER,),
+    HTTPStatus.CONFLICT: (headers.RETRY_AFTER, headers.LOCATION.optional()),
     HTTPStatus.PRECONDITION_FAILED: (headers.ETAG,),
     HTTPStatus.TOO_MANY_REQUESTS: (headers.RETRY_AFTER,),
     HTTPStatus.SERVICE_UNAVAILABLE: (headers.RETRY_AFTER,),

@@ -8,7 +8,8 @@ import orjson
 from aiohttp import hdrs, web
 
 from app.domain import errors
-from app.domain.errors import FieldError, NotAuthenticated, PreconditionFailed, RegistryError
+from app.domain.errors import FieldError, JobUnderWay, NotAuthenticated, PreconditionFailed, RegistryError
+from app.web.paths import INDEX_JOBS
 from app.web.preconditions import entity_tag
 
 CONTENT_TYPE: Final = "application/problem+json"
@@ -48,6 +49,8 @@ def problem_of(error: RegistryError, request_id: str) -> web.Response:
         headers["Retry-After"] = str(error.retry_after_s)
     if isinstance(error, PreconditionFailed):
         headers[hdrs.ETAG] = entity_tag(error.version)
+    if isinstance(error, JobUnderWay):
+        headers[hdrs.LOCATION] = f"{INDEX_JOBS}/{error.job}"
     return problem(status, str(error), request_id, headers=headers, fields=error.errors)
 
 

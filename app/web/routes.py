@@ -6,13 +6,23 @@ from typing import Final
 from aiohttp import HttpVersion11, hdrs, web
 
 from app.domain import errors, query_schema
-from app.domain.access import INSTRUMENTS_READ, PROFILES_READ, PROFILES_WRITE
+from app.domain.access import INDEX_ADMIN, INSTRUMENTS_READ, PROFILES_READ, PROFILES_WRITE
 from app.domain.instrument import PUBLIC_ID_PATTERN
 from app.domain.member_edit import MemberEditDocument
 from app.domain.profile import ProfileDocument
 from app.domain.profile_page import profile_page_schema
 from app.store.profile_rows import PUBLIC_ID_PATTERN as PROFILE_ID_PATTERN
-from app.web import answers, event_stream, headers, instruments, operations, profile_instruments, profiles
+from app.web import (
+    answers,
+    event_stream,
+    headers,
+    index_admin,
+    instruments,
+    operations,
+    paths,
+    profile_instruments,
+    profiles,
+)
 from app.web.endpoint import Answer, Endpoint
 
 _JSON: Final = ("application/json",)
@@ -23,6 +33,9 @@ _MEMBERS: Final = _PROFILE + "/instruments"
 _INSTRUMENT_ID: Final = {"id": {"type": "string", "pattern": PUBLIC_ID_PATTERN}}
 _PROFILE_ID: Final = {"id": {"type": "string", "pattern": PROFILE_ID_PATTERN}}
 
+_JOB: Final = paths.INDEX_JOBS + "/{id}"
+_JOB_ID: Final = {"id": {"type": "string", "pattern": index_admin.JOB_ID_PATTERN}}
+_ASKED: Final = (Answer(answers.IndexJob, HTTPStatus.ACCEPTED, (headers.LOCATION,)),)
 _INDEX_HEADERS: Final = (
     headers.SEARCH_SOURCE,
     headers.INDEX_GENERATION,
@@ -222,6 +235,66 @@ ENDPOINTS: Final = (
         ),
         errors=(errors.TooManyStreams, errors.SearchTimedOut),
         is_stream=True,
+    ),
+    Endpoint(
+        "index",
+        "GET",
+        paths.INDEX,
+        index_admin.state,
+        INDEX_ADMIN,
+        summary="Show the search index: what is live, how far behind, who leads",
+        answers=(Answer(answers.IndexState),),
+    ),
+    Endpoint(
+        "rebuild_index",
+        "POST",
+        paths.INDEX + "/rebuild",
+        index_admin.rebuild,
+        INDEX_ADMIN,
+        summary="Ask for the next generation, built beside the live one",
+        answers=_ASKED,
+        errors=(errors.JobUnderWay,),
+    ),
+    Endpoint(
+        "roll_back_index",
+        "POST",
+        paths.INDEX + "/rollback",
+        index_admin.rollback,
+        INDEX_ADMIN,
+        summary="Ask to go back to the generation that was live before",
+        answers=_ASKED,
+        errors=(errors.JobUnderWay,),
+    ),
+    Endpoint(
+        "index_jobs",
+        "GET",
+        paths.INDEX_JOBS,
+        index_admin.jobs,
+        INDEX_ADMIN,
+        summary="List what the indexer was asked for, newest first",
+        query=query_schema.newest_first,
+        answers=(Answer(answers.IndexJobs),),
+    ),
+    Endpoint(
+        "index_job",
+        "GET",
+        _JOB,
+        index_admin.job,
+        INDEX_ADMIN,
+        summary="Read a job: how far it is, what was verified",
+        identifiers=_JOB_ID,
+        answers=(Answer(answers.IndexJob),),
+    ),
+    Endpoint(
+        "cancel_index_job",
+        "DELETE",
+        _JOB,
+        index_admin.cancel,
+        INDEX_ADMIN,
+        summary="Cancel a job, unless it swaps already",
+        identifiers=_JOB_ID,
+        answers=(Answer(answers.IndexJob, HTTPStatus.ACCEPTED),),
+        errors=(errors.Conflict,),
     ),
     Endpoint(
         "live",

@@ -21,6 +21,7 @@ from app.parameters.definitions import Parameters
 from app.settings import Settings
 from app.store.copy_epochs import CopyEpochs
 from app.store.copy_server import CopyServer
+from app.store.index_jobs import IndexJobs, Job, JobKind
 from app.store.index_state import read_live_state
 from app.store.postgres import Postgres
 from app.store.profile_copies import ProfileCopies
@@ -53,12 +54,22 @@ def import_instruments(database_url: str, tmp_path: Path) -> Import:
 
 @asynccontextmanager
 async def running_indexer(
-    database_url: str, client: Redis, *, holder: str = "tests", refresh_s: float = 30.0
+    database_url: str,
+    client: Redis,
+    *,
+    holder: str = "tests",
+    refresh_s: float = 30.0,
+    abandoned_after_s: float = 24 * 3600.0,
 ) -> AsyncIterator[None]:
     """An indexer that runs meanwhile and must not fail."""
     stop = asyncio.Event()
     settings = RunnerSettings(
-        database_url, holder, refresh_s, search_timeout_ms=5000, events_kept_s=24 * 3600.0
+        database_url,
+        holder,
+        refresh_s,
+        search_timeout_ms=5000,
+        events_kept_s=24 * 3600.0,
+        abandoned_after_s=abandoned_after_s,
     )
     task = asyncio.create_task(run(settings, client, stop))
     try:
@@ -83,6 +94,17 @@ async def indexer(database_url: str, redis_client: Redis) -> AsyncIterator[WaitL
 
     async with running_indexer(database_url, redis_client):
         yield level
+
+
+async def carry_out(jobs: IndexJobs, kind: JobKind) -> Job:
+    """A new job of this kind, when it has ended."""
+    async with asyncio.timeout(WAIT_S):
+        while True:
+            requested = await jobs.request(kind, "tests")
+            while (job := await jobs.read(requested.id)) is None or not job.finished:  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
+            if requested.created:  # and not the one of the first fill
+                return job
 
 
 @asynccontextmanager

@@ -15,7 +15,7 @@ from app.domain.cursor import MAX_SKIP, Cursor, encode_cursor
 from app.domain.query import Search
 from app.domain.text import words
 from app.parameters.definitions import Parameters
-from app.search.generation import LIVE_KEY, index_name
+from app.search.generation import OWN, index_name
 from app.store.api_keys import add_key, revoke_key
 from app.store.postgres import Connection
 from tests.conftest import POSTGRES_VARIABLE, execute_on
@@ -231,7 +231,7 @@ async def test_a_cursor_made_up_to_go_too_far_is_refused(shop: Client) -> None:
 
 async def test_a_cursor_into_a_generation_that_is_gone_says_restart(shop: Client, redis_client: Any) -> None:
     first = await get_json(shop, SEARCH, limit=2)
-    generation = int(await redis_client.get(LIVE_KEY))
+    generation = int(await redis_client.get(OWN.live_key))
     await redis_client.execute_command("FT.DROPINDEX", index_name(generation))
     async with shop.get(SEARCH, params={"limit": 2, "cursor": first["next_cursor"]}) as response:
         assert "restart" in (await problem(response, 410))["detail"]

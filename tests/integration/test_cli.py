@@ -142,7 +142,7 @@ def test_every_commands_help_shows_an_example() -> None:
     ("command", "named"),
     [
         ("", ("demo", "migrate", "serve", "import", "indexer", "keys")),
-        ("indexer", ("run", "refresh", "rebuild", "status", "verify")),
+        ("indexer", ("run", "refresh", "rebuild", "rollback", "status", "verify")),
         ("indexer verify", ("Example: instrument-registry indexer verify",)),
     ],
 )
@@ -378,6 +378,18 @@ async def test_the_indexers_commands_work_without_an_indexer(
     assert "Leader: none" in after.output, "what a command took up, it gives back"
     assert re.search(rf"^{first.generation} +kept +", after.output, re.MULTILINE), after.output
 
+    back = await run("indexer", "rollback")
+    assert (back.status, back.output) == (0, f"Generation {first.generation} is live again.\n"), back
+    assert (await run("indexer", "verify")).status == 0
+
+
+async def test_a_rollback_without_an_earlier_generation_says_so(run: Run, import_instruments: Import) -> None:
+    await import_instruments([{"symbol": "ONE", "name": "One", "asset_class": "etf"}])
+    assert (await run("indexer", "refresh")).status == 0
+    refused = await run("indexer", "rollback")
+    assert refused.status == 1
+    assert "the rollback failed: there is no earlier generation to go back to" in refused.messages
+
 
 async def test_commands_ask_the_indexer_that_leads(
     run: Run, database_url: str, redis_client: Redis, import_instruments: Import
@@ -406,10 +418,13 @@ async def test_verify_names_the_drift(run: Run, redis_client: Redis, import_inst
     assert drifted.status == 1, drifted
     assert re.search(rf"^missing +1: {lost}$", drifted.output, re.MULTILINE), drifted.output
     assert re.search(r"^stale +0$", drifted.output, re.MULTILINE)
-    assert "instrument-registry indexer rebuild" in drifted.output
+    assert "instrument-registry indexer verify --repair" in drifted.output
     assert drifted.messages == ""
 
-    assert (await run("indexer", "rebuild")).status == 0
+    repaired = await run("indexer", "verify", "--repair", SEARCH_INDEX_REFRESH="0.1")
+    assert repaired.status == 0, repaired
+    assert "Repaired: 1 written, 0 removed" in repaired.output
+    assert "No drift." in repaired.output
     assert (await run("indexer", "verify")).status == 0
 
 

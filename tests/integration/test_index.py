@@ -1,24 +1,28 @@
 """The index follows Postgres: what is committed is in it, what is not is not, and nothing is left over."""
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import asyncpg
 import pytest
+from prometheus_client import REGISTRY
 from redis.asyncio import Redis
 
 from app.domain.errors import LeaseLost
-from app.search.generation import FENCE_KEY, GENERATIONS_KEY, document_key, document_prefix
-from app.store.index_jobs import IndexJobs, JobKind, JobState
-from app.store.index_state import read_live_state
-from app.store.index_writer import IndexWriter, index_info
+from app.search.generation import OWN, document_key, document_prefix
+from app.store.index_jobs import IndexJobs, JobKind, JobState, Requested
+from app.store.index_state import index_info, read_live_state
+from app.store.index_writer import IndexWriter
 from app.store.instruments import Position, open_snapshot
 from app.store.lease import Lease
-from app.store.postgres import Connection
+from app.store.postgres import Connection, open_connection
 from app.tasks import end_tasks
+from indexer import runner
 from indexer.refresh import Refreshed, refresh
-from indexer.verify import verify
-from tests.integration.conftest import Import, WaitLevel, eventually, running_indexer
+from indexer.sampling import sample_for_ever
+from indexer.verify import verify, verify_sample
+from tests.integration.conftest import Import, WaitLevel, carry_out, eventually, running_indexer
 
 ROWS = [
     {"symbol": f"T{number}", "name": f"Test Company {number}", "asset_class": "equity", "mic": "XNAS"}
@@ -40,7 +44,7 @@ async def indexed_names(client: Redis) -> set[str]:
 
 async def refresh_once(database_url: str, client: Redis) -> Refreshed:
     """One refresh under the fence that is shown, as the leader would."""
-    token = await client.get(FENCE_KEY)
+    token = await client.get(OWN.fence_key)
     state = await read_live_state(client)
     assert token is not None and state is not None
     async with open_snapshot(database_url) as snapshot:
@@ -162,14 +166,14 @@ async def test_an_emptied_redis_refuses_the_batch_and_the_watermark(
 ) -> None:
     state = await read_live_state(redis_client)
     assert state is not None
-    writer = IndexWriter(redis_client, int((await redis_client.get(FENCE_KEY)) or 0))
+    writer = IndexWriter(redis_client, int((await redis_client.get(OWN.fence_key)) or 0))
     await redis_client.flushall()
     async with open_snapshot(database_url) as snapshot:
         batches = [rows async for rows in snapshot.rows(None, 100)]
     with pytest.raises(LeaseLost):
         await writer.write(state.generation, batches[0])
     with pytest.raises(LeaseLost):
-        await writer.advance(state.generation, Position(1, "x", changed=False, taken_at=0.0))
+        await writer.advance(state.generation, Position(1, "x", changed=False, is_held=False, taken_at=0.0))
     with pytest.raises(LeaseLost):
         await writer.remove(state.generation, [1])
     with pytest.raises(LeaseLost):
@@ -178,7 +182,7 @@ async def test_an_emptied_redis_refuses_the_batch_and_the_watermark(
 
 
 async def test_a_replaced_leader_is_refused_by_redis(filled: None, redis_client: Redis) -> None:
-    shown = int((await redis_client.get(FENCE_KEY)) or 0)
+    shown = int((await redis_client.get(OWN.fence_key)) or 0)
     old, new = IndexWriter(redis_client, shown), IndexWriter(redis_client, shown + 1)
     await new.claim()
     with pytest.raises(LeaseLost):
@@ -218,12 +222,12 @@ async def test_a_lease_has_one_holder_and_a_growing_token(database_url: str, dat
 async def test_a_restored_postgres_leads_past_the_token_that_redis_has_seen(
     filled: None, database_url: str, database: Connection, redis_client: Redis
 ) -> None:
-    await redis_client.set(FENCE_KEY, 5000)
+    await redis_client.set(OWN.fence_key, 5000)
     await database.execute("DELETE FROM index_leases")
     async with running_indexer(database_url, redis_client):
         await rename(database, "T1", "after the restore")
         assert (await verify(database_url, redis_client, 10)).clean
-    assert int(await redis_client.get(FENCE_KEY) or 0) == 5001
+    assert int(await redis_client.get(OWN.fence_key) or 0) == 5001
 
 
 async def test_a_rebuild_ends_while_rows_change_without_pause(
@@ -241,7 +245,7 @@ async def test_a_rebuild_ends_while_rows_change_without_pause(
 
     changing = asyncio.ensure_future(change_without_pause())
     try:
-        job_id, _ = await IndexJobs(database).request(JobKind.REBUILD, "tests")
+        job_id = (await IndexJobs(database).request(JobKind.REBUILD, "tests")).id
 
         async def ended() -> bool:
             job = await IndexJobs(database).read(job_id)
@@ -260,7 +264,7 @@ async def test_documents_that_an_old_copy_of_redis_brings_back_are_removed(
     filled: None, database_url: str, redis_client: Redis
 ) -> None:
     """As after a restart from a copy that was taken while a generation was being removed."""
-    await redis_client.sadd(GENERATIONS_KEY, 77)
+    await redis_client.sadd(OWN.generations_key, 77)
     await redis_client.hset(document_key(77, 1), "version", "1")
     async with running_indexer(database_url, redis_client):
 
@@ -268,7 +272,7 @@ async def test_documents_that_an_old_copy_of_redis_brings_back_are_removed(
             return not await redis_client.exists(document_key(77, 1))
 
         await eventually(gone)
-        assert b"77" not in await redis_client.smembers(GENERATIONS_KEY)
+        assert b"77" not in await redis_client.smembers(OWN.generations_key)
 
 
 async def test_two_runners_one_leads_and_the_other_takes_over(
@@ -315,17 +319,8 @@ async def test_a_rebuild_swaps_and_keeps_one_generation(
     jobs = IndexJobs(database)
     for _ in range(3):
         before = await read_live_state(redis_client)
-        created = False
-        while not created:  # the first fill's job is still pruning, perhaps
-            job_id, created = await jobs.request(JobKind.REBUILD, "tests")
-
-            async def ended(job_id: int = job_id) -> bool:
-                job = await jobs.read(job_id)
-                return job is not None and job.finished
-
-            await eventually(ended)
-        job = await jobs.read(job_id)
-        assert job is not None and job.state is JobState.DONE, job
+        job = await carry_out(jobs, JobKind.REBUILD)
+        assert job.state is JobState.DONE, job
         after = await read_live_state(redis_client)
         assert before is not None and after is not None
         assert after.generation > before.generation
@@ -338,16 +333,19 @@ async def test_a_rebuild_swaps_and_keeps_one_generation(
 
 async def test_one_rebuild_at_a_time(database: Connection) -> None:
     jobs = IndexJobs(database)
-    first, created = await jobs.request(JobKind.REBUILD, "tests")
-    assert created
-    assert await jobs.request(JobKind.REBUILD, "somebody else") == (first, False)
+    first = await jobs.request(JobKind.REBUILD, "tests")
+    assert first == Requested(first.id, JobKind.REBUILD, created=True)
+    for kind in (JobKind.REBUILD, JobKind.ROLLBACK):
+        assert await jobs.request(kind, "somebody else") == replace(first, created=False)
+    assert (await jobs.request(JobKind.REFRESH, "tests")).created
+    assert (await IndexJobs(database, "another schema").request(JobKind.REBUILD, "tests")).created
 
 
 async def test_a_generation_that_a_dead_leader_left_unfinished_is_removed(
     filled: None, database_url: str, database: Connection, redis_client: Redis
 ) -> None:
     jobs = IndexJobs(database)
-    token = int((await redis_client.get(FENCE_KEY)) or 0)
+    token = int((await redis_client.get(OWN.fence_key)) or 0)
     orphan = await jobs.add_generation(above=0)
     await IndexWriter(redis_client, token).create_generation(orphan)
     async with running_indexer(database_url, redis_client):
@@ -378,15 +376,98 @@ async def test_an_index_that_follows_something_else_is_rebuilt(
     assert (await verify(database_url, redis_client, 5)).clean
 
 
+async def spoil(database: Connection, client: Redis) -> tuple[int, int, int]:
+    """A missing, a stale and a phantom document; their numbers."""
+    state = await read_live_state(client)
+    assert state is not None
+    ids = [record["id"] for record in await database.fetch("SELECT id FROM instruments ORDER BY id LIMIT 2")]
+    await client.delete(document_key(state.generation, ids[0]))
+    await client.hset(document_key(state.generation, ids[1]), "version", "99")
+    await client.hset(document_key(state.generation, 10**6), "version", "1")
+    return ids[0], ids[1], 10**6
+
+
 async def test_verify_names_missing_stale_and_phantom_documents(
     filled: None, database_url: str, database: Connection, redis_client: Redis
 ) -> None:
-    state = await read_live_state(redis_client)
-    assert state is not None
-    ids = [record["id"] for record in await database.fetch("SELECT id FROM instruments ORDER BY id LIMIT 2")]
-    await redis_client.delete(document_key(state.generation, ids[0]))
-    await redis_client.hset(document_key(state.generation, ids[1]), "version", "99")
-    await redis_client.hset(document_key(state.generation, 10**6), "version", "1")
+    missing, stale, phantom = await spoil(database, redis_client)
     drift = await verify(database_url, redis_client, 0)
-    assert (drift.missing, drift.stale, drift.phantom) == ((ids[0],), (ids[1],), (10**6,))
+    assert (drift.missing, drift.stale, drift.phantom) == ((missing,), (stale,), (phantom,))
     assert not drift.clean
+
+
+async def test_a_repair_mends_both_generations(
+    filled: None, database_url: str, database: Connection, redis_client: Redis
+) -> None:
+    jobs = IndexJobs(database)
+    await spoil(database, redis_client)
+    async with running_indexer(database_url, redis_client):
+        await carry_out(jobs, JobKind.REBUILD)
+        await spoil(database, redis_client)
+        repaired = await carry_out(jobs, JobKind.REPAIR)
+        assert (repaired.state, repaired.checks) == (
+            JobState.DONE,
+            {"compared": len(ROWS), "written": 2, "removed": 1},
+        )
+        assert (await verify(database_url, redis_client, 0)).clean
+        assert (await carry_out(jobs, JobKind.ROLLBACK)).state is JobState.DONE
+        assert (await verify(database_url, redis_client, 0)).clean, "the first spoiled one"
+
+
+async def test_a_sample_finds_drift(
+    filled: None, database_url: str, database: Connection, redis_client: Redis
+) -> None:
+    assert (await verify_sample(database_url, redis_client, 100, 0)).clean
+    missing, stale, _ = await spoil(database, redis_client)
+    drift = await verify_sample(database_url, redis_client, 100, 0)
+    assert (drift.rows, drift.missing, drift.stale) == (len(ROWS), (missing,), (stale,))
+    assert (await verify_sample(database_url, redis_client, 5, 0)).rows == 5
+
+
+async def test_samples_are_taken_again_and_again_and_told(
+    filled: None, database_url: str, database: Connection, redis_client: Redis
+) -> None:
+    def metric(name: str) -> float:
+        return REGISTRY.get_sample_value(name) or 0
+
+    await spoil(database, redis_client)
+    sampled = metric("registry_index_rows_sampled_total")
+    task = asyncio.create_task(sample_for_ever(database_url, redis_client, 0, interval_s=0.02))
+    await eventually(lambda: is_true(metric("registry_index_rows_sampled_total") >= sampled + 3 * len(ROWS)))
+    assert metric("registry_index_sample_drift") == 2
+    await end_tasks(task)
+
+
+async def is_true(value: bool) -> bool:
+    return value
+
+
+async def test_an_open_transaction_is_measured_and_delays_nobody(
+    filled: None,
+    database_url: str,
+    database: Connection,
+    redis_client: Redis,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(runner, "HELD_WARNING_S", 0.3)
+    held = "registry_index_watermark_held_seconds"
+    async with (
+        open_connection(database_url) as late,
+        running_indexer(database_url, redis_client, refresh_s=0.1),
+    ):
+        transaction = late.transaction()
+        await transaction.start()
+        await rename(late, "T1", "Held back")
+        await rename(database, "T2", "Quick")
+
+        async def is_searchable() -> bool:
+            return "quick" in await indexed_names(redis_client)
+
+        await eventually(is_searchable, 1)
+        assert "held back" not in await indexed_names(redis_client)
+        await eventually(lambda: is_true((REGISTRY.get_sample_value(held) or 0) > 0.5))
+        assert "a transaction is open for long" in capsys.readouterr().out
+        await transaction.commit()
+        await eventually(lambda: is_true(REGISTRY.get_sample_value(held) == 0))
+    assert (await verify(database_url, redis_client, 5)).clean

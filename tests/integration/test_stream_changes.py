@@ -256,7 +256,7 @@ async def test_after_a_swap_selections_are_compared(api: Client, database: Conne
 async def carry_out(database: Connection, kind: JobKind) -> None:
     """Have the running indexer do a job."""
     jobs = IndexJobs(database)
-    job_id, _ = await jobs.request(kind, "tests")
+    job_id = (await jobs.request(kind, "tests")).id
 
     async def finished() -> bool:
         job = await jobs.read(job_id)

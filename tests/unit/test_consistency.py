@@ -18,6 +18,7 @@ from app.domain.errors import (
     FieldError,
     InFlight,
     InvalidInput,
+    JobUnderWay,
     NotAuthenticated,
     PreconditionFailed,
     RateLimited,
@@ -46,6 +47,7 @@ def test_every_error_has_a_status(kind: type[RegistryError]) -> None:
         NotAuthenticated: NotAuthenticated("why", reason="missing"),
         RateLimited: RateLimited(Quota(5, 0, 9)),
         PreconditionFailed: PreconditionFailed(3),
+        JobUnderWay: JobUnderWay("why", 3),
     }
     error = special.get(kind) or kind("why")
     response = problem_of(error, "id")

@@ -35,6 +35,7 @@ ORDER BY version DESC;
 -- name: position
 -- Where a snapshot stands, and whether anything changed since a watermark: the one query of a quiet refresh.
 SELECT pg_snapshot_xmin(pg_current_snapshot()) AS watermark,
+       pg_snapshot_xmin(pg_current_snapshot()) < pg_snapshot_xmax(pg_current_snapshot()) AS is_held,
        system_identifier::text || '/' || timeline_id AS cluster,
        coalesce(
            greatest(
@@ -59,6 +60,17 @@ SELECT instrument_id FROM instrument_tombstones WHERE changed_xid >= $1::xid8 OR
 SELECT
 -- include: instrument_columns
 FROM instruments ORDER BY id;
+
+-- name: sample
+-- $2 of them, chosen by $1.
+SELECT
+-- include: instrument_columns
+FROM instruments ORDER BY hashint8extended(id, $1) LIMIT $2;
+
+-- name: some
+SELECT
+-- include: instrument_columns
+FROM instruments WHERE id = ANY ($1::bigint[]);
 
 -- name: count_everything
 SELECT count(*) FROM instruments;

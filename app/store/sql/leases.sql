@@ -18,3 +18,11 @@ UPDATE index_leases SET expires_at = clock_timestamp() WHERE name = $1 AND holde
 
 -- name: holder
 SELECT holder FROM index_leases WHERE name = $1 AND expires_at > clock_timestamp();
+
+-- name: abandoned
+-- The leases that nobody has held for $2 seconds, of those whose names begin with $1.
+SELECT name FROM index_leases
+WHERE name ^@ $1 AND expires_at < clock_timestamp() - make_interval(secs => $2) ORDER BY name;
+
+-- name: remove
+DELETE FROM index_leases WHERE name = $1 AND holder = $2 AND token = $3;

@@ -1,0 +1,100 @@
+"""Handlers for operations on the search index: what it is like, and what the indexer shall do with it."""
+
+from dataclasses import asdict
+from http import HTTPStatus
+from typing import Any, Final
+
+import orjson
+from aiohttp import hdrs, web
+
+from app.domain.errors import Conflict, JobUnderWay, NotFound
+from app.domain.query import parse_page
+from app.search.schema import FINGERPRINT
+from app.store.index_jobs import IndexJobs, Job, JobKind
+from app.store.lease import current_holder
+from app.web.pages import newest_first
+from app.web.paths import INDEX_JOBS
+from app.web.query_string import query_pairs
+from app.web.services import PRINCIPAL, SERVICES
+
+JOB_ID_PATTERN: Final = "^[1-9][0-9]{0,17}$"
+
+
+async def state(request: web.Request) -> web.Response:
+    services = request.app[SERVICES]
+    live = await services.index.read_state()
+    documents = None if live is None else await services.index.count_documents(live.generation)
+    async with services.postgres.connection() as connection:
+        generations = await IndexJobs(connection).generations()
+        leader = await current_holder(connection)
+    return _json(
+        {
+            "schema": FINGERPRINT,
+            "live_generation": live.generation if live else None,
+            "documents": documents,
+            "age_s": round(live.current_age_s, 1) if live else None,
+            "leader": leader,
+            "generations": generations,
+        }
+    )
+
+
+async def rebuild(request: web.Request) -> web.Response:
+    return await _request(request, JobKind.REBUILD)
+
+
+async def rollback(request: web.Request) -> web.Response:
+    return await _request(request, JobKind.ROLLBACK)
+
+
+async def jobs(request: web.Request) -> web.Response:
+    services = request.app[SERVICES]
+    limit, before = parse_page(query_pairs(request), max_limit=services.parameters.max_results_per_page)
+    async with services.postgres.connection() as connection:
+        found = await IndexJobs(connection).page(before=before, limit=limit)
+    return newest_first("jobs", found, "id", limit)
+
+
+async def job(request: web.Request) -> web.Response:
+    async with request.app[SERVICES].postgres.connection() as connection:
+        return _json(_shown(await _read(IndexJobs(connection), request)))
+
+
+async def cancel(request: web.Request) -> web.Response:
+    async with request.app[SERVICES].postgres.connection() as connection:
+        index_jobs = IndexJobs(connection)
+        wanted = await _read(index_jobs, request)
+        if not await index_jobs.cancel(wanted.id, request[PRINCIPAL].name):
+            raise Conflict(f"job {wanted.id} has ended and cannot be cancelled")
+        return _json(_shown(await _read(index_jobs, request)), HTTPStatus.ACCEPTED)
+
+
+async def _request(request: web.Request, kind: JobKind) -> web.Response:
+    async with request.app[SERVICES].postgres.connection() as connection:
+        index_jobs = IndexJobs(connection)
+        requested = await index_jobs.request(kind, request[PRINCIPAL].name)
+        if not requested.created:
+            raise JobUnderWay(f"job {requested.id}, a {requested.kind}, is under way", requested.id)
+        created = await index_jobs.read(requested.id)
+    location: dict[str, str] = {hdrs.LOCATION: f"{INDEX_JOBS}/{requested.id}"}
+    return _json(_shown(created), HTTPStatus.ACCEPTED, location)
+
+
+async def _read(index_jobs: IndexJobs, request: web.Request) -> Job:
+    text = request.match_info["id"]
+    found = await index_jobs.read(int(text)) if text.isascii() and text.isdigit() and len(text) < 19 else None
+    if found is None:
+        raise NotFound(f"there is no job {text[:40]!r}")
+    return found
+
+
+def _shown(shown: Job | None) -> dict[str, Any]:
+    assert shown is not None  # noqa: S101 - jobs are never removed
+    return asdict(shown)
+
+
+def _json(
+    content: dict[str, Any], status: HTTPStatus = HTTPStatus.OK, headers: dict[str, str] | None = None
+) -> web.Response:
+    body = orjson.dumps(content, option=orjson.OPT_UTC_Z)
+    return web.Response(body=body, status=status.value, headers=headers, content_type="application/json")

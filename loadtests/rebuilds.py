@@ -1,0 +1,160 @@
+"""Measures rebuilds under load on a folder of real data: how long, how much memory, and what searches notice.
+
+    make bench-rebuild DATA=path/to/data
+
+Searches come at a steady rate while nothing happens, and while the index is rebuilt ten times; the API and
+the indexer are processes of their own. Both phases alternate, so that what else the machine does falls on
+both. The exit status is 1 when a limit is missed or the index drifts.
+"""
+
+import asyncio
+import json
+import os
+import platform
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import quote
+
+import aiohttp
+import asyncpg
+
+from app.embedded.children import free_port
+from app.ingest.files import file_source, find_files
+from app.ingest.importer import import_rows
+from app.store.redis import open_redis
+from indexer.verify import verify
+from loadtests.full_data import is_ready, peak_rss_mb
+from loadtests.servers import embedded_servers, running
+
+LIMITS: Final = {"rebuild_s": 12.0, "p95_ratio": 2.0, "failed": 0}
+RATE: Final = 300
+REBUILDS: Final = 10
+QUIET_S: Final = 8
+SAMPLE: Final = 300
+INDEX: Final = "/v1/admin/index"
+
+
+async def main(data: Path) -> int:
+    with tempfile.TemporaryDirectory(prefix="registry-rebuilds-") as scratch:
+        folder = Path(scratch)
+        async with embedded_servers(folder) as (database_url, redis_url):
+            figures = await measure(database_url, redis_url, data, folder)
+    missed = [name for name, limit in LIMITS.items() if figures[name] > limit]
+    figures |= {"limits": LIMITS, "missed": missed}
+    print(json.dumps(figures, indent=2))
+    return 1 if missed or not figures["index_equals_postgres"] else 0
+
+
+async def measure(database_url: str, redis_url: str, data: Path, folder: Path) -> dict[str, Any]:
+    sources = [
+        file_source(file, format_name=None, source=None, counted=lambda _: None)
+        for file in find_files([data])
+    ]
+    await import_rows(database_url, sources, folder / "rejects.csv", actor="measure")
+    paths = folder / "paths"
+    paths.write_text("\n".join(await some_searches(database_url)))
+    port = free_port()
+    base_url = f"http://127.0.0.1:{port}"
+    environment = {
+        **os.environ,
+        "REGISTRY_DATABASE_URL": database_url,
+        "REGISTRY_REDIS_URL": redis_url,
+        "REGISTRY_ANONYMOUS_SCOPES": "instruments:read,index:admin",
+        "REGISTRY_ANONYMOUS_REQUESTS_PER_MINUTE": "1000000",
+        "REGISTRY_LOG_LEVEL": "warning",
+        "REGISTRY_PORT": str(port),
+    }
+    async with (
+        running("indexer", ["-m", "indexer", "run"], folder, environment) as indexer,
+        running("api", ["-m", "app.cli", "serve"], folder, environment),
+        aiohttp.ClientSession(base_url) as session,
+    ):
+        while not await is_ready(session):  # noqa: ASYNC110 - another process says so
+            await asyncio.sleep(0.1)
+        await ended(session, 1)
+        await load(base_url, paths, 3)  # warm
+        quiet: list[dict[str, Any]] = []
+        busy: list[dict[str, Any]] = []
+        jobs: list[float] = []
+        rss_before = peak_rss_mb(indexer)
+        for _ in range(REBUILDS):
+            quiet.append(await load(base_url, paths, QUIET_S))
+            jobs.append(await rebuild_under_load(session, base_url, paths, busy))
+        client = open_redis(redis_url, pool_size=8, timeout_s=30)
+        drift = await verify(database_url, client, 10)
+        await client.aclose()
+        figures = {
+            "machine": f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}",
+            "documents": drift.rows,
+            "rebuilds_s": [round(seconds, 1) for seconds in jobs],
+            "rebuild_s": round(statistics.median(jobs), 1),
+            "indexer_rss_mb": {"after_first_fill": rss_before, "after_all": peak_rss_mb(indexer)},
+            "rate_per_s": RATE,
+            "quiet_p95_ms": [phase["p95_ms"] for phase in quiet],
+            "busy_p95_ms": [phase["p95_ms"] for phase in busy],
+            "busy_slowest_ms": max(phase["slowest_ms"] for phase in busy),
+            "requests": sum(phase["requests"] for phase in quiet + busy),
+            "failed": sum(phase["failed"] for phase in quiet + busy),
+            "index_equals_postgres": drift.clean,
+        }
+    figures["p95_ratio"] = round(
+        statistics.median(figures["busy_p95_ms"]) / statistics.median(figures["quiet_p95_ms"]), 2
+    )
+    return figures
+
+
+async def some_searches(database_url: str) -> list[str]:
+    """Exact symbols, identifiers, and first words of names, of instruments taken at random."""
+    connection = await asyncpg.connect(database_url)
+    rows = await connection.fetch(
+        "SELECT symbol, coalesce(isin, figi, symbol) AS identifier, split_part(name, ' ', 1) AS word "
+        "FROM instruments WHERE name ~ '^[A-Za-z]{4,} ' ORDER BY hashint8extended(id, 0) LIMIT $1",
+        SAMPLE,
+    )
+    await connection.close()
+    return [f"/v1/instruments/search?q={quote(text)}" for row in rows for text in row.values()]
+
+
+async def rebuild_under_load(
+    session: aiohttp.ClientSession, base_url: str, paths: Path, phases: list[dict[str, Any]]
+) -> float:
+    """Rebuild once while searches come; how long it took, from its start to its end."""
+    loading = asyncio.create_task(load(base_url, paths, QUIET_S))
+    await asyncio.sleep(0.5)
+    async with session.post(f"{INDEX}/rebuild") as response:
+        response.raise_for_status()
+        number = (await response.json())["id"]
+    started = time.monotonic()
+    job = await ended(session, number)
+    seconds = time.monotonic() - started
+    if job["state"] != "done":
+        raise RuntimeError(job)
+    phases.append(await loading)
+    return seconds
+
+
+async def ended(session: aiohttp.ClientSession, number: int) -> Any:
+    while True:
+        async with session.get(f"{INDEX}/jobs/{number}") as response:
+            job = await response.json()
+        if job.get("finished_at") is not None:
+            return job
+        await asyncio.sleep(0.1)
+
+
+async def load(base_url: str, paths: Path, seconds: float) -> dict[str, Any]:
+    command = [sys.executable, "-m", "loadtests.steady", base_url, str(paths), str(RATE), str(seconds)]
+    process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
+    output, _ = await process.communicate()
+    result: dict[str, Any] = json.loads(output)
+    return result
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2 or not Path(sys.argv[1]).exists():
+        sys.exit("usage: make bench-rebuild DATA=path/to/data")
+    sys.exit(asyncio.run(main(Path(sys.argv[1]))))
