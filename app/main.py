@@ -33,6 +33,7 @@ from app.store.search_index import SearchIndex
 from app.tasks import end_tasks
 from app.web.boundary import boundary
 from app.web.endpoint import ENDPOINTS_BY_HANDLER
+from app.web.exports import Exports
 from app.web.openapi import Facts, describe
 from app.web.profile_streams import ProfileStreams, StreamLimits
 from app.web.routes import ENDPOINTS, route_table
@@ -109,6 +110,7 @@ def make_app(settings: Settings, parameters: Parameters, died: "asyncio.Future[N
         ),
         profiles=Profiles(postgres, ProfileCopies(copy_server, copy_epochs), limits),
         streams=_streams(app, settings, watches, credentials, died),
+        exports=Exports(settings.needed_database_url()),
         max_request_bytes=settings.max_request_bytes,
         description=orjson.dumps(
             describe(

@@ -22,7 +22,8 @@
         ├── RedisUnavailable
         ├── ProviderUnavailable   no key of the OpenID provider is known
         ├── IndexNotReady     no generation is live yet
-        └── StreamsExhausted  this process serves as many streams as it may
+        ├── StreamsExhausted  this process serves as many streams as it may
+        └── ExportsExhausted  this process makes as many exports as it may
 
 Drivers' errors are wrapped once, in `app.store`, with `from`. HTTP statuses live in
 `app.web.problems` alone.
@@ -185,3 +186,7 @@ class IndexNotReady(Unavailable):
 
 class StreamsExhausted(Unavailable):
     retry_after_s = 5
+
+
+class ExportsExhausted(Unavailable):
+    retry_after_s = 30

@@ -25,6 +25,8 @@ MAX_BEFORE: Final = 2**31 - 1
 MAX_EVENT_NUMBER: Final = 10**18 - 1
 DEFAULT_LIMIT: Final = 20
 DEFAULT_SUGGESTIONS: Final = 10
+DEFAULT_CHANGES: Final = 100
+MAX_CHANGES: Final = 1_000
 
 FILTERS: Final = ("asset_class", "mic", "currency", "country", "sector", "status")
 """Fields that a search may filter on, each repeatable: any value within one, all across."""
@@ -35,6 +37,7 @@ SAVED_SEARCH_FIELDS: Final = ("q", *FILTERS)
 PAGE_FIELDS: Final = ("limit", "before")
 CURSOR_PAGE_FIELDS: Final = ("limit", "cursor")
 STREAM_FIELDS: Final = ("last_event_id",)
+CHANGES_FIELDS: Final = ("since", "limit")
 """What each parser below knows; `app.domain.query_schema` says what each may be."""
 
 CODE_LENGTHS: Final[Mapping[str, int]] = MappingProxyType({"mic": 4, "currency": 3, "country": 2})
@@ -120,6 +123,14 @@ def parse_cursor_page(pairs: Sequence[tuple[str, str]], *, max_limit: int) -> tu
     limit = given.number("limit", min(DEFAULT_LIMIT, max_limit), 1, max_limit)
     given.raise_if_refused()
     return limit, given.single("cursor")
+
+
+def parse_changes(pairs: Sequence[tuple[str, str]]) -> tuple[str | None, int]:
+    """`since` and `limit` of a list of changes. Raises InvalidInput."""
+    given = Given(pairs, known=CHANGES_FIELDS)
+    limit = given.number("limit", DEFAULT_CHANGES, 1, MAX_CHANGES)
+    given.raise_if_refused()
+    return given.single("since"), limit
 
 
 def parse_position(pairs: Sequence[tuple[str, str]], name: str) -> int | None:

@@ -71,6 +71,12 @@ def by_cursor(max_limit: int) -> Schema:
     return query_of(query.CURSOR_PAGE_FIELDS, fields)
 
 
+def changes(_max_limit: int) -> Schema:
+    since = {"type": "string", "description": "`next` of the changes before, or of an export"}
+    fields = {"since": since, "limit": limit(query.DEFAULT_CHANGES, query.MAX_CHANGES)}
+    return query_of(query.CHANGES_FIELDS, fields)
+
+
 def stream(_max_limit: int) -> Schema:
     (name,) = query.STREAM_FIELDS
     return query_of(query.STREAM_FIELDS, {name: EVENT_NUMBER})

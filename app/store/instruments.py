@@ -110,11 +110,11 @@ class Snapshot:
     """One consistent view of all instruments, for a refresh or a rebuild."""
 
     def __init__(self, connection: Connection) -> None:
-        self._connection = connection
+        self.connection = connection
         self._opened_at = time.monotonic()
 
     async def position(self, since: int) -> Position:
-        record = await self._connection.fetchrow(SQL["position"], since)
+        record = await self.connection.fetchrow(SQL["position"], since)
         assert record is not None  # noqa: S101 - a query without a table yields a row
         return Position(
             record["watermark"], record["cluster"], record["changed"], record["is_held"], self._opened_at
@@ -122,37 +122,37 @@ class Snapshot:
 
     async def count(self) -> int:
         """How many instruments there are."""
-        return int(await self._connection.fetchval(SQL["count_everything"]))
+        return int(await self.connection.fetchval(SQL["count_everything"]))
 
     async def some(self, numbers: Sequence[int]) -> Sequence[Row]:
         """Those of the instruments that there are."""
-        return await self._connection.fetch(SQL["some"], numbers)
+        return await self.connection.fetch(SQL["some"], numbers)
 
     async def sample(self, size: int, *, seed: int) -> Sequence[Row]:
         """Some instruments, others with another seed."""
-        return await self._connection.fetch(SQL["sample"], seed, size)
+        return await self.connection.fetch(SQL["sample"], seed, size)
 
     async def rows(self, since: int | None, batch: int) -> AsyncIterator[Sequence[Row]]:
         """Everything, or what changed at or after the watermark `since`, in batches."""
         query = (SQL["everything"],) if since is None else (SQL["changed_since"], since)
-        cursor = await self._connection.cursor(*query)
+        cursor = await self.connection.cursor(*query)
         while rows := await cursor.fetch(batch):
             yield rows
 
     async def removed(self, since: int) -> list[int]:
         """The numbers of the instruments deleted at or after the watermark."""
         return [
-            record["instrument_id"] for record in await self._connection.fetch(SQL["removed_since"], since)
+            record["instrument_id"] for record in await self.connection.fetch(SQL["removed_since"], since)
         ]
 
     async def versions(self, batch: int) -> AsyncIterator[Sequence[tuple[int, int]]]:
         """(number, version) of every instrument, in batches."""
-        cursor = await self._connection.cursor(SQL["versions"])
+        cursor = await self.connection.cursor(SQL["versions"])
         while records := await cursor.fetch(batch):
             yield [(record["id"], record["version"]) for record in records]
 
     async def versions_of(self, numbers: Sequence[int]) -> dict[int, int]:
-        records = await self._connection.fetch(SQL["versions_of"], numbers)
+        records = await self.connection.fetch(SQL["versions_of"], numbers)
         return {record["id"]: record["version"] for record in records}
 
 

@@ -176,6 +176,23 @@ class ProfileEvents(_Shown):
     """`before` of the next page; null on the last."""
 
 
+class Change(_Shown):
+    """An instrument that was created or changed; `instrument` null: it was deleted."""
+
+    id: InstrumentId
+    instrument: Instrument | None
+
+
+class Changes(_Shown):
+    """What changed since a position, in the order of the transactions; deletions last."""
+
+    changes: list[Change]
+    next: str
+    """`since` of the next request."""
+    more: bool
+    """Whether there are others already."""
+
+
 class IndexJob(_Shown):
     """Something that was asked of the indexer."""
 

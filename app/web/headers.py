@@ -50,6 +50,9 @@ IDEMPOTENCY_KEY: Final = Header(
     "without a second effect",
     {"type": "string", "pattern": r"^[\x21-\x7e]{1,255}$"},
 )
+CHANGES_SINCE: Final = Header(
+    "X-Changes-Since", "`since` for the changes that follow what was exported", always=True
+)
 LAST_EVENT_ID: Final = Header(
     "Last-Event-ID",
     "the number of the last event that was seen; takes precedence over `last_event_id`",

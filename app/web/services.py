@@ -12,6 +12,7 @@ from app.parameters.definitions import Parameters
 from app.store.postgres import Postgres
 from app.store.profiles import Profiles
 from app.store.search_index import SearchIndex
+from app.web.exports import Exports
 from app.web.profile_streams import ProfileStreams
 
 
@@ -25,6 +26,7 @@ class Services:
     anonymous: Principal
     profiles: Profiles
     streams: ProfileStreams
+    exports: Exports
     max_request_bytes: int
     description: bytes
     """The OpenAPI document."""

@@ -88,7 +88,7 @@ async def test_every_route_of_the_application_is_one_of_the_table() -> None:
         for endpoint in ENDPOINTS
         if endpoint.method == "GET" and not endpoint.is_stream
     ]
-    assert [endpoint.name for endpoint in ENDPOINTS if endpoint.is_stream] == ["profile_stream"]
+    assert [endpoint.name for endpoint in ENDPOINTS if endpoint.is_stream] == ["export", "profile_stream"]
     assert sorted(served, key=str) == sorted(declared + heads, key=str)
     assert app[ENDPOINTS_BY_HANDLER] == {endpoint.handler: endpoint for endpoint in ENDPOINTS}
 

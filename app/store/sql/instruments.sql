@@ -80,3 +80,29 @@ SELECT id, version FROM instruments ORDER BY id;
 
 -- name: versions_of
 SELECT id, version FROM instruments WHERE id = ANY ($1::bigint[]);
+
+-- name: here
+-- What is committed now, as text; and whether the snapshot $1 (or NULL) can be one of this server's past.
+SELECT pg_current_snapshot()::text AS snapshot,
+       system_identifier::text || '/' || timeline_id AS cluster,
+       coalesce(pg_snapshot_xmax($1::text::pg_snapshot) <= pg_snapshot_xmax(pg_current_snapshot()), true) AS is_past
+FROM pg_control_system(), pg_control_checkpoint();
+
+-- name: changed_between
+-- Up to $5 instruments whose last change the snapshot $2 sees and $1 does not, beyond the change $3 of $4.
+SELECT changed_xid::text AS xid,
+-- include: instrument_columns
+FROM instruments
+WHERE (changed_xid, id) > (coalesce($3::text::xid8, pg_snapshot_xmin($1::text::pg_snapshot)), $4::bigint)
+  AND NOT pg_visible_in_snapshot(changed_xid, $1::text::pg_snapshot)
+  AND pg_visible_in_snapshot(changed_xid, $2::text::pg_snapshot)
+ORDER BY changed_xid, id LIMIT $5;
+
+-- name: removed_between
+-- As `changed_between`, of those that are deleted.
+SELECT changed_xid::text AS xid, instrument_id AS id FROM instrument_tombstones
+WHERE (changed_xid, instrument_id)
+      > (coalesce($3::text::xid8, pg_snapshot_xmin($1::text::pg_snapshot)), $4::bigint)
+  AND NOT pg_visible_in_snapshot(changed_xid, $1::text::pg_snapshot)
+  AND pg_visible_in_snapshot(changed_xid, $2::text::pg_snapshot)
+ORDER BY changed_xid, instrument_id LIMIT $5;
