@@ -31,8 +31,8 @@ lint: $(VENV)/dev.installed ## ruff, mypy (strict) and the import rules
 full-data: $(VENV)/dev.installed ## measure import, first fill, refresh and searches on DATA=folder
 	@$(BIN)/python -m loadtests.full_data $(DATA)
 
-bench-rebuild: $(VENV)/dev.installed ## measure rebuilds of DATA=folder and what searches notice of them
-	@$(BIN)/python -m loadtests.rebuilds $(DATA)
+bench-rebuild: $(VENV)/dev.installed ## measure rebuilds of DATA=folder under load; REBUILDS=10
+	@$(BIN)/python -m loadtests.rebuilds $(DATA) $(or $(REBUILDS),10)
 
 bench-profiles: $(VENV)/dev.installed ## measure profile reads and writes against bare loops (needs wrk)
 	@$(BIN)/python -m loadtests.profiles

@@ -29,8 +29,7 @@ from app.logs import configure_logs
 from app.parameters.definitions import Parameters
 from app.settings import Settings
 from app.store.index_jobs import IndexJobs, Job, JobKind, JobState
-from app.store.index_state import index_info, read_live_state
-from app.store.lease import current_holder
+from app.store.index_view import read_index_view
 from app.store.postgres import open_connection
 from app.store.redis import open_redis, prepare_engine
 from app.terminal import fail, messages, output, print_table
@@ -224,22 +223,22 @@ async def _follow(jobs: IndexJobs, job_id: int, *, watch: bool) -> Job:
 async def _print_status() -> None:
     database_url, redis_url = _urls(Settings.from_environment())
     async with open_connection(database_url) as connection, _redis(redis_url) as client:
-        state = await read_live_state(client)
-        info = await index_info(client, state.generation) if state else None
-        generations = await IndexJobs(connection).generations()
-        holder = await current_holder(connection)
-    if state is None or info is None:
+        view = await read_index_view(connection, client)
+    live = next((g for g in view.generations if g.number == view.live_generation), None)
+    if live is None or live.documents is None:
         output.print("No index is live.")
     else:
-        documents = int(info["num_docs"])
-        output.print(f"Live generation {state.generation}: {documents:,} documents")
-        output.print(f"Level with Postgres {state.current_age_s:.1f} s ago")
-    output.print(f"Leader: {holder or 'none; start one with instrument-registry indexer run'}")
+        output.print(f"Live generation {live.number}: {live.documents:,} documents of {view.rows:,} rows")
+        output.print(f"Level with Postgres {view.age_s} s ago")
+        if view.oldest_unindexed_s is not None:
+            output.print(f"The oldest change that it does not have waits for {view.oldest_unindexed_s} s")
+    output.print(f"Leader: {view.leader or 'none; start one with instrument-registry indexer run'}")
+    output.print(f"Redis: {view.redis_memory_bytes / 1e6:,.0f} MB")
     print_table(
-        ("generation", "state", "documents when built", "live since"),
+        ("generation", "state", "documents", "live since"),
         [
             (g.number, g.state, g.documents, f"{g.live_at:%Y-%m-%d %H:%M:%S}Z" if g.live_at else None)
-            for g in generations
+            for g in view.generations
         ],
     )
 

@@ -10,8 +10,8 @@ from typing import Final
 from redis.asyncio import Redis
 
 from app.search.schema import FINGERPRINT
-from app.store.index_jobs import IndexJobs
-from app.store.index_state import IndexState, index_info, read_state
+from app.store.index_jobs import IndexJobs, Taken
+from app.store.index_state import IndexState, index_info, read_live_state, read_state
 from app.store.index_writer import IndexWriter
 from app.store.instruments import open_snapshot
 from indexer.gates import JobCancelled, JobFailed, check, check_size
@@ -90,9 +90,20 @@ async def rebuild(
 
 
 async def roll_back(
-    database_url: str, client: Redis, writer: IndexWriter, jobs: IndexJobs, progress: Progress
+    database_url: str,
+    client: Redis,
+    writer: IndexWriter,
+    jobs: IndexJobs,
+    progress: Progress,
+    job: Taken,
 ) -> Swapped:
-    """Swap to the generation that was live before, level with Postgres. Raises as `rebuild` does."""
+    """Swap to the generation that was live before, level with Postgres. Raises as `rebuild` does.
+
+    A job that a dead leader had swapped for already is not carried out again: that would go forward.
+    """
+    live = await read_live_state(client)
+    if live is not None and live.generation == job.generation:
+        return Swapped(live.generation, {})
     generation = await kept_generation(jobs)
     state = None if generation is None else await read_state(client, generation)
     if generation is None or state is None or await index_info(client, generation) is None:
@@ -110,6 +121,7 @@ async def roll_back(
         await refresh(snapshot, position, writer, state)
         progress.enter("verifying")
         checks = {"documents": await check_size(client, generation, snapshot)}
+    await jobs.aim(job.id, generation)
     await _swap(writer, jobs, generation, checks["documents"], progress)
     return Swapped(generation, checks)
 

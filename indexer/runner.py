@@ -15,7 +15,7 @@ from redis.asyncio import Redis
 
 from app import metrics
 from app.domain.errors import Conflict, Unavailable
-from app.store.index_jobs import CHANGES_CHANNEL, JOBS_CHANNEL, IndexJobs, JobKind, JobState
+from app.store.index_jobs import CHANGES_CHANNEL, JOBS_CHANNEL, IndexJobs, JobKind, JobState, Taken
 from app.store.index_state import index_info, read_live_state, read_state
 from app.store.index_writer import IndexWriter, shown_token
 from app.store.instruments import Position, Snapshot, open_snapshot
@@ -240,26 +240,26 @@ class _Leader:
         job = await jobs.take_next()
         if job is None:
             return False
-        job_id, kind = job
+        kind = job.kind
         try:
             # A refresh or repair that cannot be becomes a rebuild.
             if kind in (JobKind.REFRESH, JobKind.REPAIR) and (await self._refresh()).need is not Need.REBUILD:
                 checks = await self._repair() if kind is JobKind.REPAIR else None
-                await jobs.finish(job_id, JobState.DONE, checks=checks)
+                await jobs.finish(job.id, JobState.DONE, checks=checks)
                 return True
-            swapped = await self._swap(jobs, job_id, kind, stop)
+            swapped = await self._swap(jobs, job, stop)
         except JobFailed as failure:
-            log.error(f"{kind} failed", job=job_id, error=str(failure))
+            log.error(f"{kind} failed", job=job.id, error=str(failure))
             await self._tidy(jobs)
-            await jobs.finish(job_id, JobState.FAILED, error=str(failure))
+            await jobs.finish(job.id, JobState.FAILED, error=str(failure))
             await asyncio.sleep(RETRY_S)
             return True
         if swapped is not None:
-            await jobs.finish(job_id, JobState.DONE, generation=swapped.generation, checks=swapped.checks)
+            await jobs.finish(job.id, JobState.DONE, generation=swapped.generation, checks=swapped.checks)
         elif not stop.is_set():
-            log.info(f"{kind} cancelled", job=job_id)
+            log.info(f"{kind} cancelled", job=job.id)
             await self._tidy(jobs)
-            await jobs.finish(job_id, JobState.CANCELLED)
+            await jobs.finish(job.id, JobState.CANCELLED)
         return True
 
     async def _repair(self) -> dict[str, int] | None:
@@ -275,7 +275,7 @@ class _Leader:
             log.warning("index repaired", **mended[0])
         return mended[0] if mended else None
 
-    async def _swap(self, jobs: IndexJobs, job_id: int, kind: JobKind, stop: asyncio.Event) -> Swapped | None:
+    async def _swap(self, jobs: IndexJobs, job: Taken, stop: asyncio.Event) -> Swapped | None:
         """Rebuild or roll back, reporting to the job, while the live index is kept fresh.
 
         None: it was given up, because the job was cancelled or `stop` is set.
@@ -288,7 +288,7 @@ class _Leader:
             async with open_connection(database_url) as connection:
                 while True:
                     cancelled_by = await IndexJobs(connection).report(
-                        job_id, progress.phase, progress.done, progress.total
+                        job.id, progress.phase, progress.done, progress.total
                     )
                     if cancelled_by is not None and progress.cancel():
                         return
@@ -297,8 +297,8 @@ class _Leader:
         async def work() -> None:
             nonlocal swapped
             arguments = database_url, self._client, self._writer, jobs, progress
-            if kind is JobKind.ROLLBACK:
-                done = await roll_back(*arguments)
+            if job.kind is JobKind.ROLLBACK:
+                done = await roll_back(*arguments, job)
             else:
                 with metrics.REBUILD_SECONDS.time():
                     done = await rebuild(*arguments, search_timeout_ms=self._settings.search_timeout_ms)
@@ -306,7 +306,7 @@ class _Leader:
             swapped = done
             progress.enter("pruning")
             await self._remove_stale(jobs, done.generation)
-            documents = done.checks["documents"]
+            documents = done.checks.get("documents", 0)
             progress.enter("done", documents, documents)
 
         async def keep_live_fresh() -> None:
@@ -318,5 +318,5 @@ class _Leader:
         with contextlib.suppress(JobCancelled):
             await _until_first(work(), report_until_cancelled(), keep_live_fresh(), _until_set(stop))
         self._told = False  # the next refresh compares with what is live now
-        await jobs.report(job_id, progress.phase, progress.done, progress.total)
+        await jobs.report(job.id, progress.phase, progress.done, progress.total)
         return swapped

@@ -38,6 +38,7 @@ LIMITS: Final = {
     "first_fill_s": 20.0,
     "redis_mb": 480.0,
     "searchable_after_commit_ms": 300.0,
+    "export_s": 10.0,
 }
 CHANGED_ROWS: Final = 1000
 QUERIES: Final = {
@@ -102,8 +103,11 @@ async def measure(database_url: str, redis_url: str, data: Path, folder: Path) -
         # 4. Searches over HTTP, one at a time.
         port = free_port()
         environment["REGISTRY_PORT"] = str(port)
-        async with running("api", ["-m", "app.cli", "serve"], folder, environment):
+        async with running("api", ["-m", "app.cli", "serve"], folder, environment) as api:
             figures["search_ms"] = await measure_searches(f"http://127.0.0.1:{port}")
+            rss_mb = peak_rss_mb(api)
+            figures |= await measure_export(f"http://127.0.0.1:{port}")
+            figures["export_rss_mb"] = {"before": rss_mb, "after": peak_rss_mb(api)}
         # 5. Nothing drifts.
         drift = await verify(database_url, client, 10)
         figures |= {"documents_compared": drift.rows, "index_equals_postgres": drift.clean}
@@ -177,6 +181,19 @@ async def measure_searches(base_url: str) -> dict[str, float]:
                 times.append((time.perf_counter() - started) * 1000)
             medians[name] = round(statistics.median(times), 2)
     return medians
+
+
+async def measure_export(base_url: str) -> dict[str, Any]:
+    """All instruments over HTTP, gzipped."""
+    started = time.monotonic()
+    size = 0
+    async with (
+        aiohttp.ClientSession(base_url, auto_decompress=False) as session,
+        session.get("/v1/instruments/export", headers={"Accept-Encoding": "gzip"}) as response,
+    ):
+        async for chunk in response.content.iter_any():
+            size += len(chunk)
+    return {"export_s": round(time.monotonic() - started, 2), "export_mb": round(size / 1e6, 1)}
 
 
 async def is_ready(session: aiohttp.ClientSession) -> bool:

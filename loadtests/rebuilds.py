@@ -1,10 +1,10 @@
 """Measures rebuilds under load on a folder of real data: how long, how much memory, and what searches notice.
 
-    make bench-rebuild DATA=path/to/data
+    make bench-rebuild DATA=path/to/data REBUILDS=10
 
 First some rebuilds alone. Then searches come at a steady rate while nothing happens, and while the index is
-rebuilt, ten times; both phases alternate, so that what else the machine does falls on both. The API and the
-indexer are processes of their own. The exit status is 1 when a limit is missed or the index drifts.
+rebuilt, REBUILDS times; both phases alternate, so that what else the machine does falls on both. The API
+and the indexer are processes of their own. The exit status is 1 when a limit is missed or the index drifts.
 """
 
 import asyncio
@@ -33,24 +33,25 @@ from loadtests.servers import embedded_servers, running
 LIMITS: Final = {"rebuild_s": 12.0, "p95_ratio": 2.0, "failed": 0}
 RATE: Final = 300
 REBUILDS_ALONE: Final = 3
-REBUILDS: Final = 10
 PHASE_S: Final = 5
 SAMPLE: Final = 300
 INDEX: Final = "/v1/admin/index"
 
 
-async def main(data: Path) -> int:
+async def main(data: Path, rebuilds: int) -> int:
     with tempfile.TemporaryDirectory(prefix="registry-rebuilds-") as scratch:
         folder = Path(scratch)
         async with embedded_servers(folder) as (database_url, redis_url):
-            figures = await measure(database_url, redis_url, data, folder)
+            figures = await measure(database_url, redis_url, data, rebuilds, folder)
     missed = [name for name, limit in LIMITS.items() if figures[name] > limit]
     figures |= {"limits": LIMITS, "missed": missed}
     print(json.dumps(figures, indent=2))
     return 1 if missed or not figures["index_equals_postgres"] else 0
 
 
-async def measure(database_url: str, redis_url: str, data: Path, folder: Path) -> dict[str, Any]:
+async def measure(
+    database_url: str, redis_url: str, data: Path, rebuilds: int, folder: Path
+) -> dict[str, Any]:
     sources = [
         file_source(file, format_name=None, source=None, counted=lambda _: None)
         for file in find_files([data])
@@ -83,7 +84,7 @@ async def measure(database_url: str, redis_url: str, data: Path, folder: Path) -
         jobs: list[float] = []
         rss_before = peak_rss_mb(indexer)
         alone = [await rebuild(session) for _ in range(REBUILDS_ALONE)]
-        for _ in range(REBUILDS):
+        for _ in range(rebuilds):
             quiet.append(await load(base_url, paths, PHASE_S))
             rebuilding = asyncio.create_task(rebuild(session))
             while not rebuilding.done():
@@ -155,6 +156,6 @@ async def load(base_url: str, paths: Path, seconds: float) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 2 or not Path(sys.argv[1]).exists():
-        sys.exit("usage: make bench-rebuild DATA=path/to/data")
-    sys.exit(asyncio.run(main(Path(sys.argv[1]))))
+    if len(sys.argv) != 3 or not Path(sys.argv[1]).exists() or not sys.argv[2].isdigit():
+        sys.exit("usage: make bench-rebuild DATA=path/to/data REBUILDS=10")
+    sys.exit(asyncio.run(main(Path(sys.argv[1]), int(sys.argv[2]))))

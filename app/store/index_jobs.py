@@ -74,6 +74,16 @@ class Requested:
 
 
 @dataclass(frozen=True, slots=True)
+class Taken:
+    """A job to be carried out."""
+
+    id: int
+    kind: JobKind
+    generation: int | None
+    """What an earlier leader was about to make live for it."""
+
+
+@dataclass(frozen=True, slots=True)
 class Generation:
     number: int
     state: str
@@ -99,11 +109,16 @@ class IndexJobs:
             return await self.request(kind, requested_by)
         return Requested(record["id"], JobKind(record["kind"]), record["created"])
 
-    async def take_next(self) -> tuple[int, JobKind] | None:
+    async def take_next(self) -> Taken | None:
         """The oldest job that waits, or that a dead leader left running; it is running now."""
         with postgres_errors():
             record = await self._connection.fetchrow(SQL["take_next"], self._fingerprint)
-        return None if record is None else (record["id"], JobKind(record["kind"]))
+        return None if record is None else Taken(record["id"], JobKind(record["kind"]), record["generation"])
+
+    async def aim(self, job_id: int, generation: int) -> None:
+        """Say which generation a job is about to make live."""
+        with postgres_errors():
+            await self._connection.execute(SQL["aim"], job_id, generation)
 
     async def report(self, job_id: int, phase: str, done: int, total: int | None) -> str | None:
         """Say how far a job is; who has cancelled it, if anybody."""

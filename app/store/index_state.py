@@ -21,6 +21,8 @@ class IndexState:
     generation: int
     watermark: int
     """Every transaction below this xid8 is in the index."""
+    snapshot: str
+    """The `pg_snapshot` that the index equals."""
     cluster: str
     """System identifier and timeline of the Postgres that the watermark is of."""
     fingerprint: str
@@ -56,6 +58,7 @@ async def read_state(client: Redis, generation: int) -> IndexState | None:
     return IndexState(
         generation=generation,
         watermark=int(fields[b"watermark"]),
+        snapshot=fields[b"snapshot"].decode(),
         cluster=fields[b"cluster"].decode(),
         fingerprint=fields[b"fingerprint"].decode(),
         age_s=max(0.0, int(seconds) + int(microseconds) / 1_000_000 - float(fields[b"refreshed_at"])),

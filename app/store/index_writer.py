@@ -6,6 +6,7 @@ its batch is written.
 """
 
 from collections.abc import Iterable, Sequence
+from itertools import chain
 from typing import Final
 
 from redis.asyncio import Redis
@@ -76,8 +77,13 @@ class IndexWriter:
 
     async def advance(self, generation: int, position: Position) -> None:
         """Record that the generation equals the snapshot that `position` is of."""
-        fields = ("watermark", position.watermark, "cluster", position.cluster, "fingerprint", FINGERPRINT)
-        arguments: list[str | float] = [self._token, position.age_s, *fields]
+        fields: dict[str, str | float] = {
+            "watermark": position.watermark,
+            "snapshot": position.snapshot,
+            "cluster": position.cluster,
+            "fingerprint": FINGERPRINT,
+        }
+        arguments: list[str | float] = [self._token, position.age_s, *chain.from_iterable(fields.items())]
         with redis_errors():
             await self._advance(keys=[self._fence, state_key(generation)], args=arguments)
 

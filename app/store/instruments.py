@@ -48,6 +48,8 @@ class Position:
     """Whether anything changed at or after the watermark that was asked about."""
     is_held: bool
     """Whether a transaction that still runs keeps the watermark where it is."""
+    snapshot: str
+    """Which transactions it sees, as Postgres writes a `pg_snapshot`."""
     taken_at: float
     """The monotonic clock just before the snapshot was taken."""
 
@@ -116,9 +118,7 @@ class Snapshot:
     async def position(self, since: int) -> Position:
         record = await self.connection.fetchrow(SQL["position"], since)
         assert record is not None  # noqa: S101 - a query without a table yields a row
-        return Position(
-            record["watermark"], record["cluster"], record["changed"], record["is_held"], self._opened_at
-        )
+        return Position(**dict(record), taken_at=self._opened_at)
 
     async def count(self) -> int:
         """How many instruments there are."""

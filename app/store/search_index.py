@@ -21,7 +21,7 @@ from app.domain.query import Search
 from app.search.expression import NUMERIC_SORT_FIELDS, Plan
 from app.search.generation import document_key, index_name
 from app.search.reply import Hit, TierReply, parse_reply
-from app.store.index_state import IndexState, index_info, read_live_state, read_state
+from app.store.index_state import IndexState, read_live_state, read_state
 from app.store.matches import read_matches
 from app.store.redis import execute, is_unknown_index, prepare_engine, redis_errors
 
@@ -48,7 +48,7 @@ class SearchIndex:
     """The live index. Methods raise IndexNotReady and RedisUnavailable."""
 
     def __init__(self, client: Redis) -> None:
-        self._client = client
+        self.client = client
         self.known_state: IndexState | None = None
         """The live generation as last seen; None before the first fill."""
 
@@ -65,7 +65,7 @@ class SearchIndex:
         while True:
             try:
                 if not reachable:  # it may have been restarted, with its own settings
-                    await prepare_engine(self._client)
+                    await prepare_engine(self.client)
                 await self.read_state()
                 reachable = True
             except RedisUnavailable as error:
@@ -75,27 +75,22 @@ class SearchIndex:
             await asyncio.sleep(STATE_POLL_S)
 
     async def read_state(self) -> IndexState | None:
-        self.known_state = await read_live_state(self._client)
+        self.known_state = await read_live_state(self.client)
         if self.known_state is not None:
             metrics.INDEX_GENERATION.set(self.known_state.generation)
         return self.known_state
-
-    async def count_documents(self, generation: int) -> int | None:
-        """How many documents a generation's index holds; None if it does not exist."""
-        info = await index_info(self._client, generation)
-        return None if info is None else int(info["num_docs"])
 
     async def read_instrument(self, number: int) -> tuple[bytes, int] | None:
         """The finished JSON of an instrument and its version; None if the index does not have it."""
         key = document_key(self.state.generation, number)
         with redis_errors():
-            document, version = await execute(self._client, "HMGET", key, "json", "version")
+            document, version = await execute(self.client, "HMGET", key, "json", "version")
         return None if document is None else (document, int(version))
 
     async def read_documents(self, numbers: Sequence[int]) -> list[bytes]:
         """The finished JSON of those instruments that the index has, in the order given."""
         generation = self.state.generation
-        pipeline = self._client.pipeline(transaction=False)
+        pipeline = self.client.pipeline(transaction=False)
         for number in numbers:
             pipeline.hget(document_key(generation, number), "json")
         with redis_errors():
@@ -104,7 +99,7 @@ class SearchIndex:
     async def read_matches(self, search: Search, *, timeout_ms: int) -> list[int]:
         """The numbers of everything that a search selects in the index that is live now."""
         await self.read_state()
-        return await read_matches(self._client, self.state.generation, search, timeout_ms=timeout_ms)
+        return await read_matches(self.client, self.state.generation, search, timeout_ms=timeout_ms)
 
     async def search(
         self, kind: str, plan: Plan, *, limit: int, offset: int, cursor: Cursor | None, timeout_ms: int
@@ -168,7 +163,7 @@ class SearchIndex:
     async def _age_s(self, generation: int) -> float:
         state = self.known_state
         if state is None or state.generation != generation:  # a cursor into a generation that is kept
-            state = await read_state(self._client, generation)
+            state = await read_state(self.client, generation)
         return state.current_age_s if state else float("inf")
 
     async def _ask(
@@ -177,7 +172,7 @@ class SearchIndex:
         """One FT.SEARCH for each slice, in one round trip."""
         share_ms = max(1, timeout_ms // len(slices))  # Redis takes the tiers one after the other
         numeric = plan.sort_field if plan.sort_field in NUMERIC_SORT_FIELDS else None
-        pipeline = self._client.pipeline(transaction=False)
+        pipeline = self.client.pipeline(transaction=False)
         for slice_ in slices:
             pipeline.execute_command(*_search_arguments(generation, plan, slice_, numeric, share_ms))
         with redis_errors():

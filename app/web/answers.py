@@ -227,7 +227,7 @@ class IndexGeneration(_Shown):
     created_at: datetime
     live_at: datetime | None
     documents: int | None
-    """When it went live."""
+    """Now, in Redis; null where its index is not there."""
 
 
 class IndexState(_Shown):
@@ -235,13 +235,16 @@ class IndexState(_Shown):
 
     schema_: Annotated[str, Field(alias="schema")]
     live_generation: int | None
-    documents: int | None
-    """In the live generation, now."""
+    generations: list[IndexGeneration]
+    rows: int
+    """In Postgres."""
     age_s: float | None
-    """Seconds since it last equalled Postgres."""
+    """Seconds since the live generation last equalled Postgres."""
+    oldest_unindexed_s: float | None
+    """For how long the oldest change waits that it does not have; null: it has all."""
     leader: str | None
     """The indexer that writes it; null: none runs."""
-    generations: list[IndexGeneration]
+    redis_memory_bytes: int
 
 
 class IndexJobs(_Shown):

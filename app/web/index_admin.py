@@ -9,9 +9,8 @@ from aiohttp import hdrs, web
 
 from app.domain.errors import Conflict, JobUnderWay, NotFound
 from app.domain.query import parse_page
-from app.search.schema import FINGERPRINT
 from app.store.index_jobs import IndexJobs, Job, JobKind
-from app.store.lease import current_holder
+from app.store.index_view import read_index_view
 from app.web.pages import newest_first
 from app.web.paths import INDEX_JOBS
 from app.web.query_string import query_pairs
@@ -22,21 +21,8 @@ JOB_ID_PATTERN: Final = "^[1-9][0-9]{0,17}$"
 
 async def state(request: web.Request) -> web.Response:
     services = request.app[SERVICES]
-    live = await services.index.read_state()
-    documents = None if live is None else await services.index.count_documents(live.generation)
     async with services.postgres.connection() as connection:
-        generations = await IndexJobs(connection).generations()
-        leader = await current_holder(connection)
-    return _json(
-        {
-            "schema": FINGERPRINT,
-            "live_generation": live.generation if live else None,
-            "documents": documents,
-            "age_s": round(live.current_age_s, 1) if live else None,
-            "leader": leader,
-            "generations": generations,
-        }
-    )
+        return _json(asdict(await read_index_view(connection, services.index.client)))
 
 
 async def rebuild(request: web.Request) -> web.Response:

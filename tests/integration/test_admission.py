@@ -192,7 +192,7 @@ async def test_searches_that_take_every_connection_do_not_hold_admissions_up(
     )
     app = make_app(settings, Parameters(), asyncio.get_running_loop().create_future())
     async with serving(app) as api:
-        blocked = asyncio.create_task(execute(app[SERVICES].index._client, "BLPOP", "nothing", 3))
+        blocked = asyncio.create_task(execute(app[SERVICES].index.client, "BLPOP", "nothing", 3))
         await asyncio.sleep(0)
         for left in (99, 98, 97):
             async with api.get("/v1/instruments/ins_1/history") as response:

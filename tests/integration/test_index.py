@@ -173,7 +173,9 @@ async def test_an_emptied_redis_refuses_the_batch_and_the_watermark(
     with pytest.raises(LeaseLost):
         await writer.write(state.generation, batches[0])
     with pytest.raises(LeaseLost):
-        await writer.advance(state.generation, Position(1, "x", changed=False, is_held=False, taken_at=0.0))
+        await writer.advance(
+            state.generation, Position(1, "x", changed=False, is_held=False, snapshot="1:1:", taken_at=0.0)
+        )
     with pytest.raises(LeaseLost):
         await writer.remove(state.generation, [1])
     with pytest.raises(LeaseLost):

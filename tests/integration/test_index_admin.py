@@ -43,7 +43,9 @@ async def test_a_rebuild_is_followed_to_its_end_and_gone_back_from(
     async with running_api(database_url, redis_url, **SCOPES) as api:
         before = await get_json(api, INDEX)
         assert before["schema"] == FINGERPRINT
-        assert before["documents"] == 9 and before["age_s"] is not None and before["leader"] == "tests"
+        assert (before["rows"], before["generations"][0]["documents"], before["leader"]) == (9, 9, "tests")
+        assert before["age_s"] is not None and before["oldest_unindexed_s"] is None
+        assert before["redis_memory_bytes"] > 1_000_000
         await eventually(partial(is_in, api, f"{INDEX}/jobs/1", "done"))
 
         status, job, path = await ask(api, "POST", f"{INDEX}/rebuild")
@@ -121,14 +123,46 @@ async def test_jobs_of_another_schema_are_not_ours(
 
 async def test_without_an_index_or_an_indexer_it_says_so(database_url: str, redis_url: str) -> None:
     async with running_api(database_url, redis_url, **SCOPES) as api:
-        assert await get_json(api, INDEX) == {
+        shown = await get_json(api, INDEX)
+        del shown["redis_memory_bytes"]
+        assert shown == {
             "schema": FINGERPRINT,
             "live_generation": None,
-            "documents": None,
-            "age_s": None,
-            "leader": None,
             "generations": [],
+            "rows": 0,
+            "age_s": None,
+            "oldest_unindexed_s": None,
+            "leader": None,
         }
+
+
+async def test_what_the_index_does_not_have_yet_is_told(
+    database_url: str,
+    redis_url: str,
+    redis_client: Redis,
+    database: Connection,
+    import_instruments: Import,
+) -> None:
+    await import_instruments(ROWS)
+    async with (
+        running_indexer(database_url, redis_client),
+        running_api(database_url, redis_url, **SCOPES) as api,
+    ):
+        await eventually(partial(is_done, api, 1))
+    for statement in (
+        "UPDATE instruments SET name = 'New' WHERE id = 1",
+        "DELETE FROM instruments WHERE id = 2",
+    ):
+        async with running_api(database_url, redis_url, **SCOPES) as api:
+            await database.execute(statement)
+            await asyncio.sleep(0.2)
+            assert 0.1 <= (await get_json(api, INDEX))["oldest_unindexed_s"] < 10
+            async with running_indexer(database_url, redis_client):
+
+                async def has_all() -> bool:
+                    return (await get_json(api, INDEX))["oldest_unindexed_s"] is None
+
+                await eventually(has_all)
 
 
 async def test_searches_go_on_while_ten_rebuilds_swap(

@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 
 from app.search.generation import OWN, document_key, document_prefix, index_name, state_key
 from app.search.schema import create_arguments
-from app.store.index_jobs import IndexJobs, JobKind, JobState
+from app.store.index_jobs import IndexJobs, JobKind, JobState, Taken
 from app.store.index_state import index_info, read_live_state
 from app.store.index_writer import IndexWriter
 from app.store.postgres import Connection, open_connection
@@ -21,6 +21,7 @@ from indexer.rebuild import Progress, rebuild, roll_back
 from indexer.verify import verify
 from tests.integration.conftest import Import, carry_out, eventually, running_indexer
 
+JOB = Taken(1, JobKind.ROLLBACK, generation=None)
 ROWS = [
     {"symbol": f"T{number}", "name": f"Test Company {number}", "asset_class": "equity", "mic": "XNAS"}
     for number in range(30)
@@ -187,7 +188,7 @@ async def test_a_rollback_loses_nothing_that_was_committed_before_it(
         await carry_out(IndexJobs(database), JobKind.REBUILD)
     await database.execute("UPDATE instruments SET name = 'Renamed' WHERE symbol = 'T3'")
     writer = IndexWriter(redis_client, int(await redis_client.get(OWN.fence_key) or 0))
-    await roll_back(database_url, redis_client, writer, IndexJobs(database), Progress())
+    await roll_back(database_url, redis_client, writer, IndexJobs(database), Progress(), JOB)
     assert (await verify(database_url, redis_client, 0)).clean
 
 
@@ -202,7 +203,7 @@ async def test_a_rollback_to_what_does_not_fit_is_refused(
     await redis_client.hset(state_key(first), field, "other")
     writer = IndexWriter(redis_client, int(await redis_client.get(OWN.fence_key) or 0))
     with pytest.raises(JobFailed, match=f"{reason}.*rebuild instead"):
-        await roll_back(database_url, redis_client, writer, IndexJobs(database), Progress())
+        await roll_back(database_url, redis_client, writer, IndexJobs(database), Progress(), JOB)
     assert await live_generation(redis_client) == first + 1
 
 
@@ -214,6 +215,21 @@ async def test_a_rollback_without_an_earlier_generation_fails(
         job = await carry_out(IndexJobs(database), JobKind.ROLLBACK)
     assert job.error == "there is no earlier generation to go back to; rebuild instead"
     assert await live_generation(redis_client) == live
+
+
+async def test_a_rollback_that_a_dead_leader_has_swapped_for_does_not_go_forward(
+    filled: None, database_url: str, database: Connection, redis_client: Redis
+) -> None:
+    jobs = IndexJobs(database)
+    first = await live_generation(redis_client)
+    await rebuild_now(database_url, database, redis_client, Progress())
+    writer = IndexWriter(redis_client, int(await redis_client.get(OWN.fence_key) or 0))
+    requested = await jobs.request(JobKind.ROLLBACK, "tests")
+    for _ in range(2):  # the first leader dies before it says that the job is done
+        job = await jobs.take_next()
+        assert job is not None and job.id == requested.id
+        swapped = await roll_back(database_url, redis_client, writer, jobs, Progress(), job)
+        assert swapped.generation == first == await live_generation(redis_client)
 
 
 async def test_what_waits_is_cancelled_at_once(database: Connection) -> None:

@@ -17,7 +17,11 @@ LIMIT 1;
 UPDATE index_jobs SET state = 'running', started_at = coalesce(started_at, clock_timestamp())
 WHERE id = (SELECT id FROM index_jobs WHERE state IN ('queued', 'running') AND fingerprint = $1
             ORDER BY id LIMIT 1)
-RETURNING id, kind;
+RETURNING id, kind, generation;
+
+-- name: aim
+-- Before a rollback: the generation that it makes live. Carried out again, it shall not go back once more.
+UPDATE index_jobs SET generation = $2 WHERE id = $1;
 
 -- name: progress
 -- Who cancelled it, if anybody.

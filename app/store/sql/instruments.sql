@@ -36,6 +36,7 @@ ORDER BY version DESC;
 -- Where a snapshot stands, and whether anything changed since a watermark: the one query of a quiet refresh.
 SELECT pg_snapshot_xmin(pg_current_snapshot()) AS watermark,
        pg_snapshot_xmin(pg_current_snapshot()) < pg_snapshot_xmax(pg_current_snapshot()) AS is_held,
+       pg_current_snapshot()::text AS snapshot,
        system_identifier::text || '/' || timeline_id AS cluster,
        coalesce(
            greatest(
@@ -106,3 +107,14 @@ WHERE (changed_xid, instrument_id)
   AND NOT pg_visible_in_snapshot(changed_xid, $1::text::pg_snapshot)
   AND pg_visible_in_snapshot(changed_xid, $2::text::pg_snapshot)
 ORDER BY changed_xid, instrument_id LIMIT $5;
+
+-- name: oldest_unseen
+-- For how many seconds the oldest change has been committed, or begun, that the snapshot $1 does not see.
+SELECT extract(epoch FROM clock_timestamp() - least(
+    (SELECT min(updated_at) FROM instruments
+     WHERE changed_xid >= pg_snapshot_xmin($1::text::pg_snapshot)
+       AND NOT pg_visible_in_snapshot(changed_xid, $1::text::pg_snapshot)),
+    (SELECT min(deleted_at) FROM instrument_tombstones
+     WHERE changed_xid >= pg_snapshot_xmin($1::text::pg_snapshot)
+       AND NOT pg_visible_in_snapshot(changed_xid, $1::text::pg_snapshot))
+))::float8;
