@@ -4,13 +4,14 @@ Killed at any point either leaves the live index serving; what a rebuild left be
 generation's number, and the next leader removes it.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
 from redis.asyncio import Redis
 
 from app.search.schema import FINGERPRINT
-from app.store.index_jobs import IndexJobs, Taken
+from app.store.index_jobs import Generation, IndexJobs, Taken
 from app.store.index_state import IndexState, index_info, read_live_state, read_state
 from app.store.index_writer import IndexWriter
 from app.store.instruments import open_snapshot
@@ -128,19 +129,22 @@ async def roll_back(
 
 async def kept_generation(jobs: IndexJobs) -> int | None:
     """The newest generation that was live before."""
-    recorded = await jobs.generations()
-    return next((generation.number for generation in recorded if generation.state == "kept"), None)
+    return _kept(await jobs.generations())
 
 
 async def remove_stale(writer: IndexWriter, jobs: IndexJobs, live: int) -> list[int]:
     """Remove every generation but the live one and the newest that was live before; their numbers."""
-    kept = await kept_generation(jobs)
-    known = {generation.number for generation in await jobs.generations()} | set(await writer.generations())
-    stale = sorted(known - {live, kept})
+    recorded = await jobs.generations()
+    known = {generation.number for generation in recorded} | set(await writer.generations())
+    stale = sorted(known - {live, _kept(recorded)})
     for number in stale:
         await writer.drop_generation(number)
         await jobs.record_state(number, "dropped")
     return stale
+
+
+def _kept(recorded: Iterable[Generation]) -> int | None:
+    return next((generation.number for generation in recorded if generation.state == "kept"), None)
 
 
 async def _swap(

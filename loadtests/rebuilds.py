@@ -23,11 +23,9 @@ import aiohttp
 import asyncpg
 
 from app.embedded.children import free_port
-from app.ingest.files import file_source, find_files
-from app.ingest.importer import import_rows
 from app.store.redis import open_redis
 from indexer.verify import verify
-from loadtests.full_data import is_ready, peak_rss_mb
+from loadtests.full_data import is_ready, peak_rss_mb, timed_import
 from loadtests.servers import embedded_servers, running
 
 LIMITS: Final = {"rebuild_s": 12.0, "p95_ratio": 2.0, "failed": 0}
@@ -52,11 +50,7 @@ async def main(data: Path, rebuilds: int) -> int:
 async def measure(
     database_url: str, redis_url: str, data: Path, rebuilds: int, folder: Path
 ) -> dict[str, Any]:
-    sources = [
-        file_source(file, format_name=None, source=None, counted=lambda _: None)
-        for file in find_files([data])
-    ]
-    await import_rows(database_url, sources, folder / "rejects.csv", actor="measure")
+    await timed_import(database_url, data, folder)
     paths = folder / "paths"
     paths.write_text("\n".join(await some_searches(database_url)))
     port = free_port()

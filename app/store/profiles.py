@@ -98,8 +98,7 @@ class Profiles:
         """Replace a profile's content by what `change` makes of it; what changes nothing is not a change.
 
         `accepts` tells of a version whether the author knew it; `named` are the instruments that the
-        author names. Raises PreconditionFailed, InvalidInput
-        or NameTaken, and whatever `change` raises.
+        author names. Raises PreconditionFailed, InvalidInput or NameTaken, and whatever `change` raises.
         """
 
         def steps() -> Steps[tuple[ShownProfile, Written | None]]:

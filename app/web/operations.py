@@ -5,13 +5,13 @@ from http import HTTPStatus
 from importlib.metadata import version
 from typing import Any, Final
 
-import orjson
 from aiohttp import hdrs, web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from app import metrics
 from app.domain.errors import PostgresUnavailable, RedisUnavailable
 from app.store.index_state import IndexState
+from app.web.json_answer import json_answer
 from app.web.preconditions import entity_tag, is_known
 from app.web.services import SERVICES, Services
 
@@ -20,7 +20,7 @@ STALE_AFTER_INTERVALS: Final = 3
 
 
 async def root(_: web.Request) -> web.Response:
-    return _json(
+    return json_answer(
         {
             "service": "instrument-registry",
             "version": version("instrument-registry"),
@@ -34,7 +34,7 @@ async def root(_: web.Request) -> web.Response:
 
 
 async def live(_: web.Request) -> web.Response:
-    return _json({"status": "up"})
+    return json_answer({"status": "up"})
 
 
 async def ready(request: web.Request) -> web.Response:
@@ -58,7 +58,7 @@ async def ready(request: web.Request) -> web.Response:
         "index_generation": state.generation if state else None,
         "index_age_s": round(state.current_age_s, 1) if state else None,
     }
-    return _json(content, HTTPStatus.OK if serving else HTTPStatus.SERVICE_UNAVAILABLE)
+    return json_answer(content, HTTPStatus.OK if serving else HTTPStatus.SERVICE_UNAVAILABLE)
 
 
 async def prometheus(request: web.Request) -> web.Response:
@@ -90,7 +90,3 @@ def _index_word(state: IndexState | None, refresh_s: float) -> str:
     if state is None:
         return "filling"
     return "fresh" if state.current_age_s <= STALE_AFTER_INTERVALS * refresh_s else "stale"
-
-
-def _json(content: dict[str, Any], status: HTTPStatus = HTTPStatus.OK) -> web.Response:
-    return web.Response(body=orjson.dumps(content), status=status.value, content_type="application/json")

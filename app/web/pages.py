@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
-import orjson
 from aiohttp import web
+
+from app.web.json_answer import json_answer
 
 
 def newest_first(name: str, entries: Sequence[Any], number: str, limit: int) -> web.Response:
@@ -14,4 +15,4 @@ def newest_first(name: str, entries: Sequence[Any], number: str, limit: int) -> 
     """
     last = getattr(entries[-1], number) if len(entries) == limit else 1
     content = {name: entries, "next_before": last if last > 1 else None}
-    return web.Response(body=orjson.dumps(content, option=orjson.OPT_UTC_Z), content_type="application/json")
+    return json_answer(content)
