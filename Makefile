@@ -6,8 +6,11 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
 	--no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock'
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
+# Processes are started by the hundred: their modules are compiled once.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
-.PHONY: help demo test fuzz lint full-data bench-rebuild bench-profiles check lock clean
+.PHONY: help demo test faults fuzz lint relevance full-data bench bench-lookup bench-scaling bench-rebuild bench-profiles load-burst load-sustained check lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -17,6 +20,10 @@ demo: $(VENV)/demo.installed ## the whole system on this machine, at http://127.
 
 test: $(VENV)/dev.installed ## the whole test suite, against real embedded Postgres and Redis Stack
 	$(BIN)/python -m pytest -n 4 --dist worksteal $(ARGS)
+
+faults: $(VENV)/dev.installed ## break everything under load, one after the other; REPORT=faults.json RATE=100
+	FAULTS_REPORT=$(or $(REPORT),faults.json) FAULTS_RATE=$(or $(RATE),100) \
+		$(BIN)/python -m pytest tests/faults -m "slow or not slow" --durations=0 $(ARGS)
 
 fuzz: $(VENV)/dev.installed ## fuzz the API from its description at length; EXAMPLES=500 SEED=1
 	FUZZ_EXAMPLES=$(or $(EXAMPLES),500) FUZZ_SEED=$(or $(SEED),1) \
@@ -31,11 +38,29 @@ lint: $(VENV)/dev.installed ## ruff, mypy (strict) and the import rules
 full-data: $(VENV)/dev.installed ## measure import, first fill, refresh and searches on DATA=folder
 	@$(BIN)/python -m loadtests.full_data $(DATA)
 
+bench: $(VENV)/dev.installed ## measure every ratio of docs/performance.md on DATA=folder (needs wrk); ARGS="--only exact"
+	@$(BIN)/python -m loadtests.bench $(DATA) $(ARGS)
+
+bench-lookup: $(VENV)/dev.installed ## measure how many identifiers one API process looks up, with DATA=folder
+	@$(BIN)/python -m loadtests.lookups $(DATA)
+
+relevance: $(VENV)/dev.installed ## measure how well searches find what is meant on DATA=folder; SEED=1 PER_FAMILY=100
+	@$(BIN)/python -m tests.relevance $(DATA) --seed $(or $(SEED),1) --per-family $(or $(PER_FAMILY),100) $(ARGS)
+
+bench-scaling: $(VENV)/dev.installed ## measure how far one Redis goes with DATA=folder, and what a replica adds
+	@$(BIN)/python -m loadtests.scaling $(DATA)
+
 bench-rebuild: $(VENV)/dev.installed ## measure rebuilds of DATA=folder under load; REBUILDS=10
 	@$(BIN)/python -m loadtests.rebuilds $(DATA) $(or $(REBUILDS),10)
 
 bench-profiles: $(VENV)/dev.installed ## measure profile reads and writes against bare loops (needs wrk)
 	@$(BIN)/python -m loadtests.profiles
+
+load-burst: $(VENV)/dev.installed ## a load test at a high rate of a service of its own; FACTOR=10 SECONDS=60 DATA=folder
+	@$(BIN)/python -m loadtests.local burst $(or $(SECONDS),0) $(or $(FACTOR),1) $(or $(OUTPUT),.) $(DATA)
+
+load-sustained: $(VENV)/dev.installed ## the same for long, with refreshes and rebuilds; MINUTES=30 DATA=folder
+	@$(BIN)/python -m loadtests.local sustained $$(($(or $(MINUTES),30) * 60)) 1 $(or $(OUTPUT),.) $(DATA)
 
 check: lint test ## what CI runs
 
@@ -59,7 +84,7 @@ lock: | $(VENV)/bin/python ## write requirements/*.txt anew from pyproject.toml 
 	$(COMPILE) requirements/build.in -o requirements/build.txt
 	$(COMPILE) pyproject.toml -o requirements/service.txt
 	$(COMPILE) pyproject.toml requirements/build.in --extra demo -c requirements/service.txt -o requirements/demo.txt
-	$(COMPILE) pyproject.toml requirements/build.in --extra demo --extra dev -c requirements/demo.txt -o requirements/dev.txt
+	$(COMPILE) pyproject.toml requirements/build.in --extra demo --extra loadtest --extra dev -c requirements/demo.txt -o requirements/dev.txt
 
 clean: ## remove the environment and the demo's data
 	rm -rf $(VENV) .data

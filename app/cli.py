@@ -1,25 +1,25 @@
-"""The command line `instrument-registry`."""
+"""The command line `instrument-registry`.
+
+Alembic is imported by the command that needs it, the server by its own processes: others start quickly.
+"""
 
 import asyncio
 import os
 import sys
-from typing import NoReturn
+from importlib.util import find_spec
+from typing import Annotated, NoReturn
 
 import typer
-import uvloop
 
-from app import main as service
 from app.commands.demo import demo
 from app.commands.imports import import_
 from app.commands.keys import keys
+from app.commands.report import report
 from app.domain.errors import RegistryError
 from app.embedded.children import EmbeddedError
 from app.environment import SettingsError
 from app.ingest.rows import ImportFailed
-from app.logs import configure_logs
-from app.parameters.definitions import Parameters
 from app.settings import Settings
-from app.store import migrate as migrations
 from app.terminal import fail, output
 
 cli = typer.Typer(
@@ -31,6 +31,7 @@ cli = typer.Typer(
 cli.command()(demo)
 cli.command("import")(import_)
 cli.add_typer(keys, name="keys")
+cli.add_typer(report, name="report")
 
 
 def main() -> None:
@@ -47,19 +48,27 @@ def migrate() -> None:
 
     Example: REGISTRY_DATABASE_URL=postgresql://... instrument-registry migrate
     """
-    asyncio.run(migrations.upgrade(Settings.from_environment().needed_database_url()))
+    from app.store.migrate import upgrade
+
+    asyncio.run(upgrade(Settings.from_environment().needed_database_url()))
     output.print("The schema is up to date.")
 
 
 @cli.command()
-def serve() -> None:
-    """The API alone, until SIGTERM or Ctrl-C.
+def serve(
+    workers: Annotated[
+        int | None, typer.Option(help="Processes that serve (REGISTRY_WORKERS, 1).", show_default=False)
+    ] = None,
+) -> NoReturn:
+    """The API alone, until SIGTERM or Ctrl-C; SIGHUP has new processes take over without a pause.
 
-    Example: REGISTRY_DATABASE_URL=... REGISTRY_REDIS_URL=... instrument-registry serve
+    Example: REGISTRY_DATABASE_URL=... REGISTRY_REDIS_URL=... instrument-registry serve --workers 2
     """
-    settings = Settings.from_environment()
-    configure_logs(settings.log_level, settings.log_format)
-    uvloop.run(service.serve(settings, Parameters.from_environment()))
+    if workers is not None:
+        os.environ["REGISTRY_WORKERS"] = str(workers)
+        os.environ.pop("REGISTRY_WORKERS_FILE", None)
+    # A small process: it only looks after those that serve.
+    os.execv(sys.executable, [sys.executable, "-P", "-m", "app.supervision"])  # noqa: S606
 
 
 @cli.command(
@@ -70,6 +79,18 @@ def serve() -> None:
 def indexer(context: typer.Context) -> NoReturn:
     """The index: run, refresh, rebuild, status, verify (`indexer --help` shows them)."""
     os.execv(sys.executable, [sys.executable, "-P", "-m", "indexer", *context.args])  # noqa: S606
+
+
+@cli.command(
+    "loadtest",
+    add_help_option=False,
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+)
+def loadtest(context: typer.Context) -> NoReturn:
+    """Load tests of a running service: burst, sustained (`loadtest --help` shows them)."""
+    if find_spec("locust") is None:
+        fail("Locust is not installed; install it with: pip install 'instrument-registry[loadtest]'")
+    os.execv(sys.executable, [sys.executable, "-P", "-m", "loadtests", *context.args])  # noqa: S606
 
 
 if __name__ == "__main__":

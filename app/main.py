@@ -2,14 +2,19 @@
 
 import asyncio
 import gc
-import signal
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+import os
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any, Final
 
 import orjson
 import structlog
 from aiohttp import web
+from prometheus_client import generate_latest
+from redis.asyncio import Redis
 
 from app import metrics
 from app.auth.credentials import Credentials
@@ -18,29 +23,37 @@ from app.auth.keyring import Keyring
 from app.auth.rate_limits import LEASE_TIMEOUT_S, RateLimits
 from app.auth.tokens import TokenVerifier
 from app.domain.access import ANONYMOUS, Principal
-from app.domain.errors import RedisUnavailable
+from app.domain.errors import BulkWritesExhausted, ExportsExhausted, RedisUnavailable
 from app.domain.profile import ProfileLimits
 from app.parameters.definitions import Parameters
 from app.settings import Settings
+from app.store.cache_epoch import CacheEpoch
 from app.store.copy_epochs import CopyEpochs
 from app.store.copy_server import CopyServer
-from app.store.postgres import Postgres
+from app.store.degraded_search import DegradedSearch
+from app.store.lookups import Lookups
+from app.store.pins import Pins
+from app.store.postgres import OTHER_CONNECTIONS, Postgres
 from app.store.profile_copies import ProfileCopies
 from app.store.profile_watches import ProfileWatches
 from app.store.profiles import Profiles
-from app.store.redis import open_redis, prepare_engine
+from app.store.redis import open_redis, open_search_redis
 from app.store.search_index import SearchIndex
+from app.store.search_pins import SearchPins
+from app.store.searches import Searches
 from app.tasks import end_tasks
-from app.web.boundary import boundary
-from app.web.endpoint import ENDPOINTS_BY_HANDLER
-from app.web.exports import Exports
+from app.web.answer_cache import AnswerCache
+from app.web.at_once import MAX_BULK_WRITES, MAX_EXPORTS, AtOnce
 from app.web.openapi import Facts, describe
 from app.web.profile_streams import ProfileStreams, StreamLimits
 from app.web.routes import ENDPOINTS, route_table
 from app.web.server import ProblemRunner
-from app.web.services import SERVICES, Services
+from app.web.services import CLOSING, DRAINING, SERVICES, Services
 
+BACKLOG: Final = 1024
+"""Connections that may wait to be taken, while all processes are busy."""
 _COUNTING_POOL_SIZE: Final = 8
+_CONNECTIONS_POLL_S: Final = 0.05
 _GARBAGE_THRESHOLD: Final = 50_000
 """Objects that a collection of garbage waits for. Requests leave next to none that are cyclic, so the
 default of 700 only looks, again and again, through those under way."""
@@ -50,24 +63,48 @@ _REPLY_GRACE_S: Final = 1.0
 log = structlog.get_logger(__name__)
 
 
-def make_app(settings: Settings, parameters: Parameters, died: "asyncio.Future[None]") -> web.Application:
+@dataclass(frozen=True, slots=True)
+class Orders:
+    """What a process that serves is told by those who run it."""
+
+    stop: asyncio.Event
+    """Send callers elsewhere, and end."""
+    retire: asyncio.Event
+    """End: others serve at this address already."""
+
+
+async def own_metrics() -> bytes:
+    """Those of this process."""
+    return generate_latest()
+
+
+def make_app(
+    settings: Settings,
+    parameters: Parameters,
+    died: "asyncio.Future[None]",
+    scrape: Callable[[], Awaitable[bytes]] = own_metrics,
+) -> web.Application:
     """The application, its resources opened when it starts and closed when it ends.
 
-    `died` is given the error of a background task that ended, which none should.
+    `died` is given the error of a background task that ended, which none should. `scrape` makes the metrics.
     """
-    postgres = Postgres(settings.needed_database_url(), settings.postgres_pool_size)
-    client = open_redis(
-        settings.needed_redis_url(),
-        pool_size=settings.redis_pool_size,
-        timeout_s=parameters.search_timeout / 1000 + _REPLY_GRACE_S,
-    )
-    index = SearchIndex(client)
+    postgres = _open_pool(settings)
+    primary = reader = _open_search_redis(settings, parameters, settings.needed_redis_url())
+    if settings.redis_read_url is not None:
+        reader = _open_search_redis(settings, parameters, settings.redis_read_url.get_secret_value())
+    index = SearchIndex(reader, settings.redis_search_ms)
+    search_pins = SearchPins(postgres)
+    pins = Pins(search_pins)
     copy_server = CopyServer(settings.needed_redis_url())
     copy_epochs = CopyEpochs(settings.needed_database_url(), copy_server)
     limits = ProfileLimits(
         settings.max_profiles_per_owner, settings.max_profile_members, settings.max_profile_name_length
     )
     metrics.POSTGRES_CONNECTIONS_MAX.set(settings.postgres_pool_size)
+    metrics.POSTGRES_CONNECTIONS_IN_USE.set_function(lambda: postgres.connections_in_use)
+    metrics.INDEX_AGE_SECONDS.set_function(
+        lambda: index.known_state.current_age_s if index.known_state else 0
+    )
 
     async def postgres_context(_: web.Application) -> AsyncIterator[None]:
         await postgres.open()
@@ -76,30 +113,50 @@ def make_app(settings: Settings, parameters: Parameters, died: "asyncio.Future[N
 
     async def redis_context(_: web.Application) -> AsyncIterator[None]:
         try:
-            await prepare_engine(client)
             await index.read_state()
         except RedisUnavailable as error:
             log.warning("starting without Redis", reason=str(error))
         yield
+        await index.close()
         await copy_server.close()
-        await client.aclose()
+        await reader.aclose()
+        await primary.aclose()
 
-    app = web.Application(middlewares=[boundary], client_max_size=settings.max_request_bytes)
+    app = web.Application(client_max_size=settings.max_request_bytes)
     app.cleanup_ctx.extend(
         (
             postgres_context,
             redis_context,
             _background("follow index state", index.follow, died),
             _background("follow profile copies", copy_epochs.follow, died),
+            _background("follow search pins", pins.follow, died),
         )
     )
-    app[ENDPOINTS_BY_HANDLER] = {endpoint.handler: endpoint for endpoint in ENDPOINTS}
-    watches = ProfileWatches(postgres, index, parameters.search_timeout)
+    app[CLOSING] = asyncio.Event()
+    app[DRAINING] = asyncio.Event()
+    watches = ProfileWatches(postgres, primary, parameters.search_timeout)
     credentials = _credentials(app, settings, postgres, died)
+    degraded = DegradedSearch(postgres, max_at_once=max(1, settings.postgres_pool_size // 2))
+    searches = Searches(index, degraded, pins, parameters)
+    answers = AnswerCache(
+        CacheEpoch(index, pins, parameters.search_index_refresh),
+        ttl_s=parameters.cache_ttl_seconds,
+        max_bytes=settings.cache_max_bytes,
+    )
+
+    async def close_answers(_: web.Application) -> None:
+        await answers.close()
+
+    app.on_shutdown.append(close_answers)
     app[SERVICES] = Services(
         parameters=parameters,
         postgres=postgres,
         index=index,
+        primary=primary,
+        searches=searches,
+        answers=answers,
+        search_pins=search_pins,
+        lookups=Lookups(searches, index, degraded, postgres),
         credentials=credentials,
         rate_limits=_rate_limits(app, settings),
         anonymous=Principal(
@@ -110,8 +167,12 @@ def make_app(settings: Settings, parameters: Parameters, died: "asyncio.Future[N
         ),
         profiles=Profiles(postgres, ProfileCopies(copy_server, copy_epochs), limits),
         streams=_streams(app, settings, watches, credentials, died),
-        exports=Exports(settings.needed_database_url()),
+        exports=AtOnce(MAX_EXPORTS, "exports", ExportsExhausted),
+        bulk_writes=AtOnce(MAX_BULK_WRITES, "bulk writes", BulkWritesExhausted),
         max_request_bytes=settings.max_request_bytes,
+        max_bulk_bytes=settings.max_bulk_bytes,
+        database_url=settings.needed_database_url(),
+        scrape=scrape,
         description=orjson.dumps(
             describe(
                 ENDPOINTS,
@@ -126,6 +187,26 @@ def make_app(settings: Settings, parameters: Parameters, died: "asyncio.Future[N
     )
     app.add_routes(route_table())
     return app
+
+
+def _open_pool(settings: Settings) -> Postgres:
+    pooler = settings.database_pool_url
+    of_all = settings.workers * (settings.postgres_pool_size + OTHER_CONNECTIONS)
+    return Postgres(
+        settings.needed_database_url() if pooler is None else pooler.get_secret_value(),
+        settings.postgres_pool_size,
+        statement_timeout_s=settings.postgres_statement_timeout_ms / 1000,
+        prepared=settings.postgres_prepared,
+        wanted_connections=of_all if pooler is None else 0,
+    )
+
+
+def _open_search_redis(settings: Settings, parameters: Parameters, url: str) -> Redis:
+    return open_search_redis(
+        url,
+        pool_size=settings.redis_pool_size,
+        timeout_s=parameters.search_timeout / 1000 + _REPLY_GRACE_S,
+    )
 
 
 def _credentials(
@@ -210,29 +291,58 @@ def _background(
     return context
 
 
-async def serve(settings: Settings, parameters: Parameters) -> None:
-    """Serve until SIGTERM or SIGINT, then answer what is under way and end.
+async def serve(
+    settings: Settings,
+    parameters: Parameters,
+    sockets: Sequence[socket.socket],
+    orders: Orders,
+    tell_ready: Callable[[], None],
+    scrape: Callable[[], Awaitable[bytes]],
+) -> None:
+    """Serve on listening sockets until told to end, then answer what is under way.
 
-    Raises SettingsError, OSError if the address is taken, and whatever killed a background task.
+    Raises SettingsError, and whatever killed a background task.
     """
-    loop = asyncio.get_running_loop()
-    died: asyncio.Future[None] = loop.create_future()
-    stop = asyncio.Event()
-    for name in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(name, stop.set)
-    app = make_app(settings, parameters, died)
+    died: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    app = make_app(settings, parameters, died, scrape)
     runner = ProblemRunner(app, shutdown_timeout_s=settings.shutdown_grace_s)
     try:
         await runner.setup()
-        await web.TCPSite(runner, settings.host, settings.port).start()
+        sites = [web.SockSite(runner, listening, backlog=BACKLOG) for listening in sockets]
+        for site in sites:
+            await site.start()
         gc.freeze()
         gc.set_threshold(_GARBAGE_THRESHOLD)
-        log.info("serving", host=settings.host, port=settings.port)
-        stopping: asyncio.Future[Any] = asyncio.ensure_future(stop.wait())
-        await asyncio.wait([asyncio.ensure_future(died), stopping], return_when=asyncio.FIRST_COMPLETED)
-        stopping.cancel()
+        tell_ready()
+        log.info("worker serving", pid=os.getpid())
+        ordered = [asyncio.create_task(event.wait()) for event in (orders.stop, orders.retire)]
+        waiting: list[asyncio.Future[Any]] = [died, *ordered]
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        await end_tasks(*ordered)
         if died.done():
             died.result()
-        log.info("stopping")
+        log.info("worker stopping")
+        app[CLOSING].set()
+        if orders.stop.is_set():
+            app[DRAINING].set()
+            await asyncio.wait([died], timeout=settings.shutdown_drain_s)
+        else:
+            app[SERVICES].streams.stop()  # their callers come back to another process
+            await _retire(runner, sites, orders, settings.shutdown_grace_s)
     finally:
         await runner.cleanup()
+
+
+async def _retire(
+    runner: ProblemRunner, sites: Sequence[web.SockSite], orders: Orders, limit_s: float
+) -> None:
+    """Take no more connections, and wait until those there are have been closed after an answer.
+
+    A connection that stays idle for `limit_s` seconds is closed without one.
+    """
+    for site in sites:
+        await site.stop()
+    with suppress(TimeoutError):
+        async with asyncio.timeout(limit_s):
+            while runner.server and runner.server.connections and not orders.stop.is_set():  # noqa: ASYNC110
+                await asyncio.sleep(_CONNECTIONS_POLL_S)

@@ -1,5 +1,6 @@
 """Every metric that this project exports, by prometheus_client; `docs/metrics.md` lists them for people."""
 
+from enum import StrEnum
 from typing import Final
 
 from prometheus_client import Counter, Gauge, Histogram
@@ -29,18 +30,57 @@ RATE_LIMITED: Final = Counter(
 )
 SEARCH_SECONDS: Final = Histogram(
     "registry_search_seconds",
-    "Time that Redis took to answer a search, its transport included, by kind of search.",
-    ("kind",),
+    "Time that Redis took to answer a search, its transport included, by how it was searched.",
+    ("plan",),
     buckets=LATENCY_BUCKETS_S,
 )
 SEARCHES_CUT_SHORT: Final = Counter(
     "registry_searches_cut_short", "Searches that a limit cut short, by reason.", ("reason",)
+)
+CACHE_REQUESTS: Final = Counter(
+    "registry_cache_requests",
+    "Searches and suggestions that were looked for among the answers kept, by result: `hit`; `stale`: given "
+    "once more while it was made anew; or `miss`.",
+    ("result",),
+)
+CACHE_EVICTIONS: Final = Counter(
+    "registry_cache_evictions",
+    "Answers that are kept no longer, by reason: `expired`, `changed` (the index), `entries`, `bytes`.",
+    ("reason",),
+)
+CACHE_ENTRIES: Final = Gauge("registry_cache_entries", "Answers that are kept.")
+CACHE_BYTES: Final = Gauge("registry_cache_bytes", "Memory that answers take that are kept, about.")
+LOOKUPS: Final = Counter(
+    "registry_lookups",
+    "Identifiers of batches that were looked up, mapping jobs among them, by result: `found`, `not_found`, "
+    "or `refused`: it could not be used.",
+    ("result",),
+)
+DEGRADED_SEARCHES: Final = Counter(
+    "registry_degraded_searches",
+    "Searches for which the index could not be asked, by what Postgres made of them: `answered`, `failed`, "
+    "or `refused`: as many as it may answer at a time were under way.",
+    ("result",),
+)
+REDIS_CIRCUIT_OPEN: Final = Gauge(
+    "registry_redis_circuit_open", "1 while searches do not ask Redis, because it did not answer, else 0."
 )
 POSTGRES_CONNECTIONS_IN_USE: Final = Gauge(
     "registry_postgres_connections_in_use", "Connections of the API's Postgres pool that are in use."
 )
 POSTGRES_CONNECTIONS_MAX: Final = Gauge(
     "registry_postgres_connections_max", "Size of the API's Postgres pool."
+)
+POSTGRES_ACQUIRES_WAITING: Final = Gauge(
+    "registry_postgres_acquires_waiting", "Requests and tasks that wait for a connection of the API's pool."
+)
+POSTGRES_ACQUIRE_SECONDS: Final = Histogram(
+    "registry_postgres_acquire_seconds",
+    "Time until a connection of the API's pool was given out, or refused.",
+    buckets=LATENCY_BUCKETS_S,
+)
+POSTGRES_STATEMENT_TIMEOUTS: Final = Counter(
+    "registry_postgres_statement_timeouts", "Statements that were given up because they took too long."
 )
 INDEX_AGE_SECONDS: Final = Gauge(
     "registry_index_age_seconds", "Seconds since the live index last equalled Postgres, as the API sees it."
@@ -85,6 +125,21 @@ INDEX_ROWS_SAMPLED: Final = Counter(
 INDEX_SAMPLE_DRIFT: Final = Gauge(
     "registry_index_sample_drift", "Rows of the last sample whose documents were missing or stale."
 )
+INDEX_ROWS: Final = Gauge("registry_index_rows", "Rows in Postgres that the index should hold.")
+INDEX_DOCUMENTS: Final = Gauge(
+    "registry_index_documents",
+    "Documents of the live generation, and of the one that is kept.",
+    ("generation",),
+)
+INDEX_OLDEST_UNINDEXED_SECONDS: Final = Gauge(
+    "registry_index_oldest_unindexed_seconds",
+    "For how long the oldest change waits that the live generation does not have; 0: it has all.",
+)
+REDIS_MEMORY_BYTES: Final = Gauge("registry_redis_memory_bytes", "Memory that Redis uses for its data.")
+INDEX_ROWS_PARKED: Final = Gauge(
+    "registry_index_rows_parked",
+    "Rows that no documents can be made of; the live index lacks them, or has them as they were before.",
+)
 WATERMARK_HELD_SECONDS: Final = Gauge(
     "registry_index_watermark_held_seconds",
     "How long one transaction that still runs has made every refresh read again what changed since it began.",
@@ -104,3 +159,38 @@ PROFILE_COPIES_READABLE: Final = Gauge(
     "registry_profile_copies_readable",
     "1 while profiles are read from their copies in Redis, 0 while Postgres answers all reads.",
 )
+WORKERS: Final = Gauge("registry_workers", "Worker processes of the API that serve.")
+WORKERS_ENDED: Final = Counter("registry_workers_ended", "Worker processes that ended without being told to.")
+RELOADS: Final = Counter(
+    "registry_reloads",
+    "Reloads by SIGHUP, by result: `done`, or `failed`: the workers before it go on.",
+    ("result",),
+)
+OF_SUPERVISOR: Final = ("registry_workers", "registry_workers_ended", "registry_reloads")
+"""What the supervisor counts; it does nothing of what the others are of."""
+
+
+class Merging(StrEnum):
+    """How a gauge of several processes becomes one."""
+
+    SUM = "sum"
+    MAX = "max"
+    MIN = "min"
+
+
+MERGED: Final = {
+    "registry_http_requests_in_progress": Merging.SUM,
+    "registry_cache_entries": Merging.SUM,
+    "registry_cache_bytes": Merging.SUM,
+    "registry_redis_circuit_open": Merging.MAX,
+    "registry_postgres_connections_in_use": Merging.SUM,
+    "registry_postgres_connections_max": Merging.SUM,
+    "registry_postgres_acquires_waiting": Merging.SUM,
+    "registry_index_age_seconds": Merging.MAX,
+    "registry_index_generation": Merging.MAX,
+    "registry_stream_listeners": Merging.SUM,
+    "registry_profile_copies_readable": Merging.MIN,
+    "registry_workers": Merging.SUM,
+}
+"""The gauges of the API's processes, by name: what is shared out is summed, and of what each sees for itself
+the worst counts. Those of the indexer stay at 0 here."""

@@ -1,8 +1,9 @@
 """The settings of every process, read where it starts and passed down; all begin with `REGISTRY_`."""
 
+import re
 from pathlib import Path
-from typing import Annotated, Literal, Self
-from urllib.parse import urlsplit
+from typing import Annotated, Final, Literal, Self
+from urllib.parse import parse_qsl, urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
 from pydantic_settings import NoDecode, SettingsConfigDict
@@ -10,6 +11,7 @@ from pydantic_settings import NoDecode, SettingsConfigDict
 from app.domain.access import SCOPES
 from app.domain.profile import MAX_MEMBERS
 from app.environment import EnvironmentModel, SettingsError, variable_name
+from app.store.sentinel_url import is_sentinel_url, parse_sentinel_url
 
 
 def _split(value: object) -> object:
@@ -23,10 +25,27 @@ def _known_scopes(scopes: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _postgres_url(url: SecretStr) -> SecretStr:
-    return _with_scheme(url, ("postgresql", "postgres"), "postgresql://user:password@host:5432/database")
+    try:
+        parts = urlsplit(url.get_secret_value())
+    except ValueError:  # as below
+        raise ValueError("must be a URL") from None
+    hosts = parts.netloc.rpartition("@")[2].split(",")
+    if len(hosts) == 1:
+        return _with_scheme(url, _POSTGRES, "postgresql://user:password@host:5432/database")
+    if parts.scheme not in _POSTGRES or not all(_HOST.fullmatch(host) for host in hosts):
+        raise ValueError("must be a URL like postgresql://user:password@host:5432,host:5432/database?...")
+    if dict(parse_qsl(parts.query)).get("target_session_attrs") not in ("read-write", "primary"):
+        raise ValueError(
+            "names several hosts, so add target_session_attrs=read-write: only the one that takes writes "
+            "is the source of truth"
+        )
+    return url
 
 
 def _redis_url(url: SecretStr) -> SecretStr:
+    if is_sentinel_url(url.get_secret_value()):
+        parse_sentinel_url(url.get_secret_value())
+        return url
     url = _with_scheme(url, ("redis", "rediss", "unix"), "redis://:password@host:6379")
     if urlsplit(url.get_secret_value()).path not in ("", "/", "/0") and not url.get_secret_value().startswith(
         "unix"
@@ -62,6 +81,8 @@ def _visible(key: SecretStr) -> SecretStr:
     return key
 
 
+_POSTGRES: Final = ("postgresql", "postgres")
+_HOST: Final = re.compile(r"([^:\[\]]+|\[[0-9a-fA-F:.]+\])(:[0-9]{1,5})?")
 Port = Annotated[int, Field(ge=1, le=65535)]
 PerMinute = Annotated[int, Field(ge=1, le=2**31 - 1)]
 Text = Annotated[str, Field(min_length=1)]
@@ -74,8 +95,10 @@ class Settings(EnvironmentModel):
 
     database_url: Annotated[SecretStr, AfterValidator(_postgres_url)] | None = None
     redis_url: Annotated[SecretStr, AfterValidator(_redis_url)] | None = None
+    redis_read_url: Annotated[SecretStr, AfterValidator(_redis_url)] | None = None
     host: str = "127.0.0.1"
     port: Port = 8080
+    workers: Annotated[int, Field(ge=1, le=256)] = 1
     data_dir: Path = Path(".data")
     demo_key: Annotated[SecretStr, AfterValidator(_visible)] | None = None
     anonymous_scopes: Annotated[
@@ -88,17 +111,24 @@ class Settings(EnvironmentModel):
     anonymous_requests_per_minute: PerMinute = 60_000
     indexer_host: str = "127.0.0.1"
     indexer_port: Port | None = None
+    database_pool_url: Annotated[SecretStr, AfterValidator(_postgres_url)] | None = None
     postgres_pool_size: Annotated[int, Field(ge=1, le=1000)] = 10
+    postgres_statement_timeout_ms: Annotated[int, Field(ge=100, le=600_000)] = 10_000
+    postgres_prepared: bool = True
+    redis_search_ms: Annotated[int, Field(ge=100, le=60_000)] = 250
     redis_pool_size: Annotated[int, Field(ge=1, le=10_000)] = 64
+    cache_max_bytes: Annotated[int, Field(ge=0, le=1 << 36)] = 64 << 20
     max_profiles_per_owner: Annotated[int, Field(ge=1, le=1_000_000)] = 1000
     max_profile_members: Annotated[int, Field(ge=1, le=MAX_MEMBERS)] = MAX_MEMBERS
     max_profile_name_length: Annotated[int, Field(ge=1, le=1000)] = 100
     max_request_bytes: Annotated[int, Field(ge=1024, le=1 << 30)] = 1 << 20
+    max_bulk_bytes: Annotated[int, Field(ge=1024, le=1 << 34)] = 1 << 29
     max_streams: Annotated[int, Field(ge=1, le=100_000)] = 2000
     max_streams_per_owner: Annotated[int, Field(ge=1, le=100_000)] = 100
     stream_heartbeat_s: Annotated[float, Field(gt=0, le=3600)] = 15.0
     stream_retention_hours: Annotated[int, Field(ge=1, le=8760)] = 24
     abandoned_index_hours: Annotated[int, Field(ge=1, le=8760)] = 24
+    shutdown_drain_s: Annotated[float, Field(ge=0, le=600)] = 1.0
     shutdown_grace_s: Annotated[float, Field(ge=0, le=600)] = 10.0
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["json", "text"] = "json"

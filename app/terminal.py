@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NoReturn
+from typing import IO, Final, NoReturn
 
 from rich.console import Console
 from rich.progress import (
@@ -18,8 +18,10 @@ from rich.progress import (
 )
 from rich.table import Table
 
-output = Console(highlight=False, markup=False, soft_wrap=True)
-messages = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
+output = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
+messages = Console(stderr=True, highlight=False, markup=False, emoji=False, soft_wrap=True)
+
+FILE_WIDTH: Final = 160
 
 
 def fail(message: str) -> NoReturn:
@@ -51,10 +53,23 @@ def reading_progress(files: Sequence[Path]) -> Iterator[Callable[[int], None]]:
         yield counted
 
 
-def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]], console: Console = output) -> None:
     table = Table(box=None, pad_edge=False)
     for column in columns:
         table.add_column(column, overflow="fold")
     for row in rows:
         table.add_row(*("" if cell is None else str(cell) for cell in row))
-    output.print(table)
+    console.print(table)
+
+
+def console_of(file: IO[str]) -> Console:
+    """Where to print what a file is to hold: as `output`, wide, and without colours."""
+    return Console(file=file, width=FILE_WIDTH, highlight=False, markup=False, emoji=False, soft_wrap=True)
+
+
+def printable(text: str) -> str:
+    """`text` with what would steer a terminal, or not be seen, as escapes."""
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape").decode()
+        for character in text
+    )

@@ -4,20 +4,17 @@ A canary and the stable version run side by side, each with generations of its o
 given up does not come back to tidy.
 """
 
-import asyncio
 from typing import Final
 
 import structlog
 from redis.asyncio import Redis
 
-from app.domain.errors import Conflict, Unavailable
 from app.search.generation import IndexNames
 from app.store.index_jobs import IndexJobs
 from app.store.index_writer import IndexWriter, shown_token
 from app.store.lease import Lease, abandoned
 from app.store.postgres import STATEMENT_TIMEOUT_S, Connection, open_connection
 
-INTERVAL_S: Final = 60.0
 LEASE_S: Final = 600.0
 """Long enough to remove all of them; a version that comes back meanwhile waits for so long at most."""
 
@@ -25,15 +22,10 @@ log = structlog.get_logger(__name__)
 
 
 async def remove_abandoned(database_url: str, client: Redis, holder: str, after_s: float) -> None:
-    """Look for them at once and then every minute, for ever; what fails waits for the next."""
-    while True:
-        try:
-            async with open_connection(database_url, statement_timeout_s=STATEMENT_TIMEOUT_S) as connection:
-                for names in await abandoned(connection, after_s):
-                    await _remove(connection, client, holder, names)
-        except (Unavailable, Conflict) as error:
-            log.warning("abandoned generations not removed", reason=str(error))
-        await asyncio.sleep(INTERVAL_S)
+    """Raises Unavailable, and LeaseLost where a version came back meanwhile."""
+    async with open_connection(database_url, statement_timeout_s=STATEMENT_TIMEOUT_S) as connection:
+        for names in await abandoned(connection, after_s):
+            await _remove(connection, client, holder, names)
 
 
 async def _remove(connection: Connection, client: Redis, holder: str, names: IndexNames) -> None:

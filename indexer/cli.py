@@ -9,6 +9,7 @@ import socket
 import sys
 import time
 from collections.abc import AsyncIterator
+from itertools import islice
 from typing import Annotated, Final
 
 import typer
@@ -24,14 +25,16 @@ from rich.progress import (
 )
 
 from app.domain.errors import Conflict, RegistryError
+from app.domain.instrument import public_id
 from app.environment import SettingsError
 from app.logs import configure_logs
 from app.parameters.definitions import Parameters
 from app.settings import Settings
 from app.store.index_jobs import IndexJobs, Job, JobKind, JobState
 from app.store.index_view import read_index_view
+from app.store.index_writer import shown_token
 from app.store.postgres import open_connection
-from app.store.redis import open_redis, prepare_engine
+from app.store.redis import open_search_redis
 from app.terminal import fail, messages, output, print_table
 from indexer.health import health_server
 from indexer.runner import SETTLE_INTERVALS, RunnerSettings, run
@@ -88,8 +91,9 @@ def refresh() -> None:
 
     Example: instrument-registry indexer refresh
     """
-    uvloop.run(_request(JobKind.REFRESH, watch=False))
+    job = uvloop.run(_request(JobKind.REFRESH, watch=False))
     output.print("The index is level with Postgres.")
+    _print_parked(job)
 
 
 @cli.command()
@@ -100,8 +104,9 @@ def rebuild(
 
     Example: instrument-registry indexer rebuild --watch
     """
-    uvloop.run(_request(JobKind.REBUILD, watch=watch))
+    job = uvloop.run(_request(JobKind.REBUILD, watch=watch))
     output.print("The new generation is live.")
+    _print_parked(job)
 
 
 @cli.command()
@@ -134,13 +139,18 @@ def verify_index(
     settings = Settings.from_environment()
     settle_s = SETTLE_INTERVALS * Parameters.from_environment().search_index_refresh
     drift = uvloop.run(_compare(settings, settle_s))
-    if repair and not drift.clean:
+    if repair and (drift.is_repairable or drift.parked):
         job = uvloop.run(_request(JobKind.REPAIR, watch=False))
         checks = job.checks or {}
         output.print(f"Repaired: {checks.get('written', 0):,} written, {checks.get('removed', 0):,} removed")
         drift = uvloop.run(_compare(settings, settle_s))
     if not drift.clean:
         sys.exit(1)
+
+
+def _print_parked(job: Job) -> None:
+    if parked := (job.checks or {}).get("parked"):
+        output.print(f"But for {parked:,} parked rows; instrument-registry indexer status names them.")
 
 
 async def _compare(settings: Settings, settle_s: float) -> Drift:
@@ -153,14 +163,20 @@ async def _compare(settings: Settings, settle_s: float) -> Drift:
         listed = ", ".join(map(str, numbers[:_MAX_LISTED])) + (" ..." if len(numbers) > _MAX_LISTED else "")
         output.print(f"{kind:8} {len(numbers):,}" + (f": {listed}" if numbers else ""))
     output.print(f"{'refused':8} {drift.refused:,}")
+    output.print(f"miscounted {drift.miscounted:,}")
+    output.print(f"{'parked':8} {len(drift.parked):,}")
+    for number, reason in islice(drift.parked.items(), _MAX_LISTED):
+        output.print(f"  {public_id(number)}: {reason}")
     if drift.clean:
         output.print("No drift.")
-    elif drift.refused:
+    if drift.is_repairable:
+        output.print("The index drifts; instrument-registry indexer verify --repair mends it.")
+    if drift.parked:
+        output.print("Parked rows hold values that cannot be shown; correct them, and the index follows.")
+    if drift.refused:
         output.print(
             "Redis refuses documents; instrument-registry indexer rebuild says which gate they fail."
         )
-    else:
-        output.print("The index drifts; instrument-registry indexer verify --repair mends it.")
     return drift
 
 
@@ -170,7 +186,7 @@ async def _request(kind: JobKind, *, watch: bool) -> Job:
     database_url, redis_url = _urls(settings)
     configure_logs("warning", "text")
     async with open_connection(database_url) as connection, _redis(redis_url) as client:
-        await prepare_engine(client)  # a Redis that is away is told now, not waited for
+        await shown_token(client)  # a Redis that is away is told now, not waited for
         jobs = IndexJobs(connection)
         requested = await jobs.request(kind, _requester())
         job_id = requested.id
@@ -225,15 +241,28 @@ async def _print_status() -> None:
     async with open_connection(database_url) as connection, _redis(redis_url) as client:
         view = await read_index_view(connection, client)
     live = next((g for g in view.generations if g.number == view.live_generation), None)
-    if live is None or live.documents is None:
+    if view.redis_error is not None:
+        output.print(f"{view.redis_error}; of the index nothing else is known than what follows.")
+    elif live is None or live.documents is None:
         output.print("No index is live.")
     else:
         output.print(f"Live generation {live.number}: {live.documents:,} documents of {view.rows:,} rows")
         output.print(f"Level with Postgres {view.age_s} s ago")
         if view.oldest_unindexed_s is not None:
             output.print(f"The oldest change that it does not have waits for {view.oldest_unindexed_s} s")
+    if view.last_refreshes:
+        last = view.last_refreshes[0]
+        output.print(
+            f"Last refresh: {last.at:%H:%M:%S}Z, {last.seconds * 1000:.1f} ms, {last.written:,} written, "
+            f"{last.removed:,} removed"
+        )
     output.print(f"Leader: {view.leader or 'none; start one with instrument-registry indexer run'}")
-    output.print(f"Redis: {view.redis_memory_bytes / 1e6:,.0f} MB")
+    if view.parked:
+        output.print(f"Parked rows, of which no documents can be made: {view.parked:,}")
+        for row in view.parked_rows:
+            output.print(f"  {row.instrument}: {row.reason}")
+    if view.redis_memory_bytes is not None:
+        output.print(f"Redis: {view.redis_memory_bytes / 1e6:,.0f} MB")
     print_table(
         ("generation", "state", "documents", "live since"),
         [
@@ -245,7 +274,7 @@ async def _print_status() -> None:
 
 @contextlib.asynccontextmanager
 async def _redis(url: str) -> AsyncIterator[Redis]:
-    client = open_redis(url, pool_size=_REDIS_POOL_SIZE, timeout_s=_REDIS_TIMEOUT_S)
+    client = open_search_redis(url, pool_size=_REDIS_POOL_SIZE, timeout_s=_REDIS_TIMEOUT_S)
     try:
         yield client
     finally:

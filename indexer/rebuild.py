@@ -128,12 +128,12 @@ async def roll_back(
 
 
 async def kept_generation(jobs: IndexJobs) -> int | None:
-    """The newest generation that was live before."""
+    """The generation that was live most recently before the present one."""
     return _kept(await jobs.generations())
 
 
 async def remove_stale(writer: IndexWriter, jobs: IndexJobs, live: int) -> list[int]:
-    """Remove every generation but the live one and the newest that was live before; their numbers."""
+    """Remove every generation but the live one and the one that was live before; their numbers."""
     recorded = await jobs.generations()
     known = {generation.number for generation in recorded} | set(await writer.generations())
     stale = sorted(known - {live, _kept(recorded)})
@@ -144,7 +144,8 @@ async def remove_stale(writer: IndexWriter, jobs: IndexJobs, live: int) -> list[
 
 
 def _kept(recorded: Iterable[Generation]) -> int | None:
-    return next((generation.number for generation in recorded if generation.state == "kept"), None)
+    kept = [(generation.live_at, generation.number) for generation in recorded if generation.state == "kept"]
+    return max(kept)[1] if kept else None
 
 
 async def _swap(

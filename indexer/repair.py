@@ -1,4 +1,4 @@
-"""Mends what drifted: documents that are missing, stale, or of no row."""
+"""Mends what drifted: documents that are missing, stale, or of no row, and their counts for facets."""
 
 from redis.asyncio import Redis
 
@@ -19,4 +19,5 @@ async def repair(database_url: str, client: Redis, writer: IndexWriter, generati
             rows = await snapshot.some(batch)
             written += await writer.write(generation, rows, only_newer=False)
             removed += await writer.remove(generation, set(batch) - {row["id"] for row in rows})
+    await writer.recount(generation)
     return {"compared": compared, "written": written, "removed": removed}

@@ -6,8 +6,10 @@ Any number of runners may run. One holds the lease; the others wait for it.
 import asyncio
 import contextlib
 import time
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
 from typing import Final
 
 import structlog
@@ -16,24 +18,28 @@ from redis.asyncio import Redis
 from app import metrics
 from app.domain.errors import Conflict, Unavailable
 from app.store.index_jobs import CHANGES_CHANNEL, JOBS_CHANNEL, IndexJobs, JobKind, JobState, Taken
-from app.store.index_state import index_info, read_live_state, read_state
+from app.store.index_state import index_info, read_live_state, read_parked, read_state
 from app.store.index_writer import IndexWriter, shown_token
 from app.store.instruments import Position, Snapshot, open_snapshot
 from app.store.lease import Lease
 from app.store.postgres import STATEMENT_TIMEOUT_S, Connection, open_connection, postgres_errors
-from app.store.redis import prepare_engine
+from app.store.refreshes import RefreshEntry
 from app.tasks import end_tasks
 from indexer.abandoned import remove_abandoned
+from indexer.chores import repeat
+from indexer.due import take_effect
 from indexer.gates import JobCancelled, JobFailed
 from indexer.housekeeping import keep_house
+from indexer.measuring import measure
 from indexer.plan import Need, Plan, plan
 from indexer.rebuild import Progress, Swapped, kept_generation, rebuild, remove_stale, roll_back
-from indexer.refresh import refresh
+from indexer.refresh import Refreshed, refresh
 from indexer.repair import repair
-from indexer.sampling import sample_for_ever
+from indexer.sampling import sample
 from indexer.watches import tell_listeners
 
-LEASE_S: Final = 4.0
+LEASE_S: Final = 3.0
+"""A leader that died is replaced after this and a quarter of it."""
 RETRY_S: Final = 1.0
 SETTLE_S: Final = 0.1
 """After a notification: what commits within this time is refreshed together."""
@@ -85,15 +91,29 @@ async def _take_turn(
         await _until_first(
             lease.keep(token),
             _Leader(settings, client, token).lead(stop),
-            keep_house(settings.database_url, settings.events_kept_s),
-            remove_abandoned(settings.database_url, client, settings.holder, settings.abandoned_after_s),
-            sample_for_ever(settings.database_url, client, SETTLE_INTERVALS * settings.refresh_s),
+            *_chores(settings, client),
         )
     finally:
         metrics.INDEXER_LEADING.set(0)
         with contextlib.suppress(Unavailable, TimeoutError):  # then it expires by itself
             async with asyncio.timeout(LEASE_S):
                 await lease.release()
+
+
+def _chores(settings: RunnerSettings, client: Redis) -> list[Awaitable[None]]:
+    url, holder = settings.database_url, settings.holder
+    chores: list[tuple[str, Callable[[], Awaitable[None]], float]] = [
+        ("remove what has expired", partial(keep_house, url, settings.events_kept_s), 60.0),
+        (
+            "remove abandoned generations",
+            partial(remove_abandoned, url, client, holder, settings.abandoned_after_s),
+            60.0,
+        ),
+        ("let take effect what is due", partial(take_effect, url), 1.0),
+        ("sample the index", partial(sample, url, client, SETTLE_INTERVALS * settings.refresh_s), 180.0),
+        ("measure the index", partial(measure, url, client), 15.0),
+    ]
+    return [repeat(*chore) for chore in chores]
 
 
 async def _until_first(*tasks: Awaitable[None]) -> None:
@@ -134,7 +154,6 @@ class _Leader:
 
     async def lead(self, stop: asyncio.Event) -> None:
         """Refresh and carry out jobs until `stop` is set. Raises LeaseLost and Unavailable."""
-        await prepare_engine(self._client)
         await self._writer.claim()
         log.info("leading", holder=self._settings.holder)
         metrics.INDEXER_LEADING.set(1)
@@ -186,7 +205,7 @@ class _Leader:
         await jobs.request(JobKind.REBUILD, f"indexer: {needed.reason}")
         return True
 
-    async def _refresh(self) -> Plan:
+    async def _refresh(self, *, also_kept: bool = True) -> Plan:
         """Refresh the live index, if it can be, and the one that is kept; what the live one needed."""
         state = await read_live_state(self._client)
         exists = state is not None and await index_info(self._client, state.generation) is not None
@@ -195,17 +214,27 @@ class _Leader:
             self._measure_held(position)
             needed = plan(state, position, index_exists=exists)
             if state is not None and needed.need is not Need.REBUILD:
-                with metrics.REFRESH_SECONDS.time():
-                    refreshed = await refresh(snapshot, position, self._writer, state)
-                metrics.DOCUMENTS_WRITTEN.inc(refreshed.written)
-                metrics.DOCUMENTS_REMOVED.inc(refreshed.removed)
+                began = time.monotonic()
+                refreshed = await refresh(snapshot, position, self._writer, state)
+                await self._record(refreshed, time.monotonic() - began)
                 if refreshed.written or refreshed.removed:
                     self._told = False
                     log.info("index refreshed", written=refreshed.written, removed=refreshed.removed)
-                await self._refresh_kept(snapshot)
+                if also_kept:
+                    await self._refresh_kept(snapshot)
         if state is not None and needed.need is not Need.REBUILD and not self._told:
             await self._tell_listeners(state.generation)
         return needed
+
+    async def _record(self, refreshed: Refreshed, seconds: float) -> None:
+        metrics.REFRESH_SECONDS.observe(seconds)
+        metrics.DOCUMENTS_WRITTEN.inc(refreshed.written)
+        metrics.DOCUMENTS_REMOVED.inc(refreshed.removed)
+        if refreshed.read or refreshed.removed:
+            entry = RefreshEntry(
+                datetime.now(UTC), round(seconds, 4), refreshed.read, refreshed.written, refreshed.removed
+            )
+            await self._writer.record_refresh(entry)
 
     def _measure_held(self, position: Position) -> None:
         """How long a transaction that still runs has held the watermark where it is."""
@@ -244,8 +273,8 @@ class _Leader:
         try:
             # A refresh or repair that cannot be becomes a rebuild.
             if kind in (JobKind.REFRESH, JobKind.REPAIR) and (await self._refresh()).need is not Need.REBUILD:
-                checks = await self._repair() if kind is JobKind.REPAIR else None
-                await jobs.finish(job.id, JobState.DONE, checks=checks)
+                checks = await self._repair() if kind is JobKind.REPAIR else {}
+                await jobs.finish(job.id, JobState.DONE, checks=checks | await self._count_parked())
                 return True
             swapped = await self._swap(jobs, job, stop)
         except JobFailed as failure:
@@ -262,7 +291,13 @@ class _Leader:
             await jobs.finish(job.id, JobState.CANCELLED)
         return True
 
-    async def _repair(self) -> dict[str, int] | None:
+    async def _count_parked(self) -> dict[str, int]:
+        """As one of a job's checks."""
+        state = await read_live_state(self._client)
+        parked = await read_parked(self._client, state.generation) if state else {}
+        return {"parked": len(parked)}
+
+    async def _repair(self) -> dict[str, int]:
         """Mend the live generation, and the kept one; what was mended of the first."""
         state = await read_live_state(self._client)
         mended = [
@@ -273,7 +308,7 @@ class _Leader:
         if mended and (mended[0]["written"] or mended[0]["removed"]):
             self._told = False
             log.warning("index repaired", **mended[0])
-        return mended[0] if mended else None
+        return mended[0] if mended else {}
 
     async def _swap(self, jobs: IndexJobs, job: Taken, stop: asyncio.Event) -> Swapped | None:
         """Rebuild or roll back, reporting to the job, while the live index is kept fresh.
@@ -313,7 +348,8 @@ class _Leader:
             while True:
                 self._wake.clear()
                 await _wait(self._wake, self._settings.refresh_s)
-                await self._refresh()
+                # The kept one goes when the job succeeds; the next refresh brings it level if not.
+                await self._refresh(also_kept=False)
 
         with contextlib.suppress(JobCancelled):
             await _until_first(work(), report_until_cancelled(), keep_live_fresh(), _until_set(stop))

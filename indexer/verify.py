@@ -1,7 +1,7 @@
 """Compares the live index with Postgres row by row, by version."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from secrets import randbits
 from typing import Final
@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 
 from app.domain.errors import IndexNotReady
 from app.search.generation import document_key, document_prefix
-from app.store.index_state import index_info, read_live_state
+from app.store.index_state import index_info, read_cells, read_live_state, read_parked
 from app.store.instruments import open_snapshot
 from app.store.redis import load_script, redis_errors
 
@@ -32,10 +32,18 @@ class Drift:
     """Documents without a row."""
     refused: int
     """Documents that RediSearch could not index."""
+    miscounted: int
+    """By how many documents the counts for facets are off."""
+    parked: Mapping[int, str]
+    """Rows that no document can be made of as they are now, and why; not among the above."""
+
+    @property
+    def is_repairable(self) -> bool:
+        return bool(self.missing or self.stale or self.phantom or self.miscounted)
 
     @property
     def clean(self) -> bool:
-        return not (self.missing or self.stale or self.phantom or self.refused)
+        return not (self.is_repairable or self.refused or self.parked)
 
 
 async def verify(database_url: str, client: Redis, settle_s: float) -> Drift:
@@ -49,23 +57,34 @@ async def verify(database_url: str, client: Redis, settle_s: float) -> Drift:
         raise IndexNotReady("Redis has no live index; is an indexer running?")
     generation = state.generation
     suspects, rows = await compare_all(database_url, client, generation)
-    missing, stale, phantom = await _settle(database_url, client, generation, suspects, settle_s)
+    parked = await read_parked(client, generation)
+    missing, stale, phantom = await _settle(
+        database_url, client, generation, suspects - parked.keys(), settle_s
+    )
+    miscounted = await _miscounted(client, generation, settle_s)
     if (now := await read_live_state(client)) is not None and now.generation != generation:
         return await verify(database_url, client, settle_s)  # another one went live meanwhile
     info = await index_info(client, generation)
     refused = int(info["hash_indexing_failures"]) if info else 0
-    return Drift(generation, rows, missing, stale, phantom, refused)
+    return Drift(generation, rows, missing, stale, phantom, refused, miscounted, parked)
 
 
 async def verify_sample(database_url: str, client: Redis, size: int, settle_s: float) -> Drift:
-    """As `verify`, of some rows, others each time; phantoms are not looked for."""
+    """As `verify`, of some rows, others each time; neither phantoms nor counts are looked at."""
     state = await read_live_state(client)
     if state is None:
         raise IndexNotReady("Redis has no live index")
     async with open_snapshot(database_url) as snapshot:
-        numbers = {row["id"] for row in await snapshot.sample(size, seed=randbits(31))}
-    missing, stale, phantom = await _settle(database_url, client, state.generation, numbers, settle_s)
-    return Drift(state.generation, len(numbers), missing, stale, phantom, refused=0)
+        numbers = set(await snapshot.sample(size, seed=randbits(31)))
+    parked = await read_parked(client, state.generation)
+    missing, stale, phantom = await _settle(
+        database_url, client, state.generation, numbers - parked.keys(), settle_s
+    )
+    if (now := await read_live_state(client)) is not None and now.generation != state.generation:
+        return await verify_sample(database_url, client, size, settle_s)  # another one went live meanwhile
+    return Drift(
+        state.generation, len(numbers), missing, stale, phantom, refused=0, miscounted=0, parked=parked
+    )
 
 
 async def compare_all(database_url: str, client: Redis, generation: int) -> tuple[set[int], int]:
@@ -98,6 +117,18 @@ async def _settle(
         suspects = {*missing, *phantom, *stale}
         if not suspects or asyncio.get_running_loop().time() >= deadline:
             return missing, stale, phantom
+        await asyncio.sleep(_SETTLE_POLL_S)
+
+
+async def _miscounted(client: Redis, generation: int, settle_s: float) -> int:
+    """By how many documents the cells differ from the index, unless only for as long as somebody writes."""
+    deadline = asyncio.get_running_loop().time() + settle_s
+    while True:
+        cells, info = await read_cells(client, generation), await index_info(client, generation)
+        documents = int(info["num_docs"]) if info else 0
+        difference = abs(documents - (cells.documents if cells else 0))
+        if not difference or asyncio.get_running_loop().time() >= deadline:
+            return difference
         await asyncio.sleep(_SETTLE_POLL_S)
 
 

@@ -1,6 +1,8 @@
 """What the service is measured against: the least that a process can do for the same answer.
 
-    python -m loadtests.bare handler PORT FILE    an aiohttp handler that returns the file's bytes
+    python -m loadtests.bare handler PORT FILE    an aiohttp handler that returns the file's bytes;
+                                                  several may share the port
+    python -m loadtests.bare replay PORT          one that returns what it was taught
     python -m loadtests.bare KIND SECONDS         a loop of the statements of writes; prints writes/s
 
 KIND is `patches`, `edits` (of members) or `lifecycles` (creations and deletions). Statements are those of the
@@ -12,8 +14,10 @@ import os
 import random
 import sys
 import time
+from collections import defaultdict, deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from http import HTTPStatus
 from itertools import cycle
 from pathlib import Path
 from typing import Any, Final
@@ -29,6 +33,7 @@ from app.store.idempotency import SQL as IDEMPOTENCY
 from app.store.profile_writes import SQL as PROFILES
 from app.store.steps import rows_of
 from app.store.write_groups import SQL as GROUPS
+from loadtests.plan import NAME_HEADER, TEACHING_PATH
 
 WRITERS: Final = 10
 """As many as the service's connections to Postgres by default."""
@@ -38,19 +43,57 @@ INSTRUMENTS: Final = 2 * MEMBERS
 EDITED: Final = 10
 """Instruments that an edit adds, and that it removes; half of them are there already, or not there."""
 
+ANSWERS_KEPT: Final = 50
+"""Of each name; they are given in turns."""
+LISTENING: Final = "listening"
+"""What a handler says once it answers."""
+
 _AUTHOR: Final = {"actor": "bare", "request_id": "bare"}
 _CHANGED: Final = {"changes": {"description": {"from": "", "to": ""}}}
 
 
 async def handle(port: int, body: bytes) -> None:
+    """Answer every GET with the same."""
+
     async def answer(_: web.Request) -> web.Response:
         return web.Response(body=body, content_type="application/json")
 
     app = web.Application()
     app.router.add_get("/{path:.*}", answer)
+    await _serve(app, port)
+
+
+async def replay(port: int) -> None:
+    """Answer any method and path with an answer of the service to such a request.
+
+    `NAME_HEADER` says which those are; they are taught at `TEACHING_PATH`.
+    """
+    answers: dict[str, deque[bytes]] = defaultdict(lambda: deque(maxlen=ANSWERS_KEPT))
+
+    async def teach(request: web.Request) -> web.Response:
+        answers[request.headers[NAME_HEADER]].append(await request.read())
+        return web.Response(text="taught")
+
+    async def answer(request: web.Request) -> web.Response:
+        if request.can_read_body:
+            await request.read()
+        taught = answers.get(request.headers[NAME_HEADER])
+        if not taught:
+            return web.Response(status=HTTPStatus.NOT_FOUND, text="not taught")
+        taught.rotate(1)
+        return web.Response(body=taught[0], content_type="application/json")
+
+    app = web.Application(client_max_size=1 << 26)
+    app.router.add_post(TEACHING_PATH, teach)
+    app.router.add_route("*", "/{path:.*}", answer)
+    await _serve(app, port)
+
+
+async def _serve(app: web.Application, port: int) -> None:
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", port).start()
+    await web.TCPSite(runner, "127.0.0.1", port, reuse_port=True).start()
+    print(LISTENING, flush=True)
     await asyncio.Event().wait()
 
 
@@ -175,6 +218,8 @@ if __name__ == "__main__":
     match sys.argv[1:]:
         case ["handler", port, file]:
             uvloop.run(handle(int(port), Path(file).read_bytes()))
+        case ["replay", port]:
+            uvloop.run(replay(int(port)))
         case [kind, seconds] if kind in KINDS:
             print(uvloop.run(write(kind, float(seconds))))
         case _:

@@ -1,79 +1,86 @@
-"""Locust users of the search API: who looks symbols up, who types, who browses.
+"""What Locust runs. `instrument-registry loadtest` starts it; workers on other machines are started by hand:
 
-    locust -f loadtests/locustfile.py --headless -u 20 -r 20 -t 30s --host http://127.0.0.1:8080
+    locust -f loadtests/locustfile.py --worker --master-host HOST
 
-REGISTRY_LOAD_KEY, if set, is sent as the API key. Symbols come from the service's own catalog.
+The master sends them the plan of the run, and they send it what became of their requests.
 """
 
-import os
-import random
+from pathlib import Path
 from typing import Any
-from urllib.parse import quote, unquote
 
-from locust import FastHttpUser, between, task
-from locust.exception import RescheduleTask
+from locust import LoadTestShape, events
+from locust.runners import MasterRunner, WorkerRunner
 
-SYMBOLS_TAKEN = 500
-_PAGE = 100
+from loadtests.plan import BEGINS_FILE, PLAN_FILE, REQUESTS_FILE, Plan, now
+from loadtests.records import as_requests, write_requests
+from loadtests.users import BatchLookup, Browsing, KnownSymbol, Profiles, Run, Typing
 
+__all__ = ["BatchLookup", "Browsing", "FixedRate", "KnownSymbol", "Profiles", "Typing"]
 
-class SearchUser(FastHttpUser):
-    """One client of the search API."""
-
-    abstract = True
-    symbols: list[str]
-
-    def on_start(self) -> None:
-        key = os.environ.get("REGISTRY_LOAD_KEY")
-        self.headers = {"X-API-Key": key} if key else {}
-        self.symbols = [
-            quote(hit["symbol"], safe="")
-            for offset in range(0, SYMBOLS_TAKEN, _PAGE)
-            for hit in self._get("catalog", f"limit={_PAGE}&offset={offset}")["hits"]
-        ]
-
-    def _get(self, name: str, query: str, endpoint: str = "search") -> Any:
-        path = f"/v1/instruments/{endpoint}?{query}"
-        with self.client.get(path, headers=self.headers, name=name, catch_response=True) as response:
-            if response.status_code == 200:
-                return response.json()
-            response.failure(f"status {response.status_code}")
-            raise RescheduleTask
+PLAN_MESSAGE = "load plan"
+AFTER_THE_END_S = 1.0
 
 
-class Lookup(SearchUser):
-    """Knows the symbol."""
+class FixedRate(LoadTestShape):
+    """All users, from the beginning to the end: together they make the rate of the shape."""
 
-    weight = 6
-    wait_time = between(0.05, 0.2)
-
-    @task
-    def known_symbol(self) -> None:
-        self._get("known symbol", f"q={random.choice(self.symbols)}&limit=5")
-
-
-class Typist(SearchUser):
-    """Types a symbol letter by letter."""
-
-    weight = 3
-    wait_time = between(0.1, 0.3)
-
-    @task
-    def type_symbol(self) -> None:
-        symbol = unquote(random.choice(self.symbols))
-        for end in range(1, min(len(symbol), 5) + 1):
-            self._get("suggest", f"q={quote(symbol[:end], safe='')}", "suggest")
+    def tick(self) -> tuple[int, float] | None:
+        plan = Run.plan
+        if plan.begins_at and now() > plan.ends_at + AFTER_THE_END_S:
+            return None
+        return plan.users, max(1.0, plan.users / (plan.warm_up_s / 2))
 
 
-class Browser(SearchUser):
-    """Pages through a filtered catalog."""
+@events.init_command_line_parser.add_listener
+def add_options(parser: Any) -> None:
+    parser.add_argument("--load-folder", default=None, help="where the plan of the run is (master only)")
 
-    weight = 1
-    wait_time = between(0.3, 1.0)
 
-    @task
-    def browse(self) -> None:
-        query = random.choice(("asset_class=equity", "mic=XFRA&currency=EUR", "country=DE&sort=name"))
-        page = self._get("browse", query)
-        if page["next_cursor"]:
-            self._get("browse further", f"{query}&cursor={page['next_cursor']}")
+@events.init.add_listener
+def prepare(environment: Any, **_: Any) -> None:
+    """Read the plan, or be ready to receive it."""
+    if isinstance(environment.runner, WorkerRunner):
+        environment.runner.register_message(PLAN_MESSAGE, receive_plan)
+    else:
+        Run.begin(Plan.model_validate_json((_folder(environment) / PLAN_FILE).read_bytes()), 0)
+
+
+@events.test_start.add_listener
+def start(environment: Any, **_: Any) -> None:
+    """Fix when the run begins to count; users are started after this."""
+    runner = environment.runner
+    if isinstance(runner, WorkerRunner):
+        return
+    Run.begin(Run.plan.model_copy(update={"begins_at": now() + Run.plan.warm_up_s}), 0)
+    written = _folder(environment) / f"{BEGINS_FILE}.new"
+    written.write_text(str(Run.plan.begins_at))
+    written.rename(_folder(environment) / BEGINS_FILE)  # whole, or not there
+    if isinstance(runner, MasterRunner):
+        runner.send_message(PLAN_MESSAGE, Run.plan.model_dump())
+
+
+def receive_plan(environment: Any, msg: Any, **_: Any) -> None:
+    Run.begin(Plan.model_validate(msg.data), environment.runner.worker_index)
+
+
+@events.report_to_master.add_listener
+def report(data: dict[str, Any], **_: Any) -> None:
+    data["requests"] = Run.requests[:]
+    Run.requests.clear()
+
+
+@events.worker_report.add_listener
+def collect(data: dict[str, Any], **_: Any) -> None:
+    Run.requests.extend(as_requests(data["requests"]))
+
+
+@events.quitting.add_listener
+def write(environment: Any, **_: Any) -> None:
+    if not isinstance(environment.runner, WorkerRunner):
+        write_requests(_folder(environment) / REQUESTS_FILE, Run.requests)
+
+
+def _folder(environment: Any) -> Path:
+    if environment.parsed_options.load_folder is None:
+        raise SystemExit("start load tests with: instrument-registry loadtest burst|sustained")
+    return Path(environment.parsed_options.load_folder)

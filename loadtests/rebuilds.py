@@ -15,6 +15,7 @@ import statistics
 import sys
 import tempfile
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
@@ -100,6 +101,7 @@ async def measure(
             "busy_slowest_ms": max(phase["slowest_ms"] for phase in busy),
             "requests": sum(phase["requests"] for phase in quiet + busy),
             "failed": sum(phase["failed"] for phase in quiet + busy),
+            "failures": dict(sum((Counter(phase["failures"]) for phase in quiet + busy), Counter())),
             "index_equals_postgres": drift.clean,
         }
     figures["p95_ratio"] = round(

@@ -4,13 +4,17 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Final
 
 import asyncpg
+import psutil
 
 from app.embedded.children import Child, start_child
 from app.embedded.postgres import start_postgres
 from app.embedded.redis import start_redis
 from app.store import migrate
+
+PASSWORD: Final = "measure"  # noqa: S105 - of servers on loopback that live for one measurement
 
 
 @asynccontextmanager
@@ -18,9 +22,9 @@ async def embedded_servers(folder: Path) -> AsyncIterator[tuple[str, str]]:
     """The URLs of a Postgres with the schema, and of an empty Redis; both end with the context."""
     children = []
     try:
-        postgres = start_postgres(folder, "measure")
+        postgres = start_postgres(folder, PASSWORD)
         children.append(postgres.child)
-        redis = start_redis(folder, "measure", persist=False)
+        redis = start_redis(folder, PASSWORD, persist=False)
         children.append(redis.child)
         server = await asyncpg.connect(postgres.url("postgres"))
         await server.execute("CREATE DATABASE registry")
@@ -30,6 +34,12 @@ async def embedded_servers(folder: Path) -> AsyncIterator[tuple[str, str]]:
     finally:
         while children:
             children.pop().stop()
+
+
+def family(pid: int) -> list[psutil.Process]:
+    """A process and its children: a supervisor and its workers."""
+    process = psutil.Process(pid)
+    return [process, *process.children()]
 
 
 @asynccontextmanager

@@ -3,11 +3,13 @@
     python -m loadtests.steady BASE_URL FILE RATE SECONDS
 
 FILE holds a path in each line; they are asked for in turns. A request is due at its time, and its latency
-counts from then: one that waits because the service is slow is not told as quick.
+counts from then: one that waits because the service is slow is not told as quick. REGISTRY_LOAD_KEY, if set,
+is sent as the API key.
 """
 
 import asyncio
 import json
+import os
 import sys
 import time
 from itertools import cycle, islice
@@ -36,8 +38,10 @@ async def main(base_url: str, paths: list[str], rate: float, seconds: float) -> 
 
     connector = aiohttp.TCPConnector(limit=CONNECTIONS)
     timeout = aiohttp.ClientTimeout(total=10)
+    key = os.environ.get("REGISTRY_LOAD_KEY")
+    headers = {"X-API-Key": key} if key else None
     async with (
-        aiohttp.ClientSession(base_url, connector=connector, timeout=timeout) as session,
+        aiohttp.ClientSession(base_url, connector=connector, timeout=timeout, headers=headers) as session,
         asyncio.TaskGroup() as group,
     ):
         started = time.monotonic()

@@ -12,19 +12,26 @@ from app.domain.errors import NotAuthenticated
 _DOTS_OF_A_TOKEN: Final = 2
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Credential:
+    """Not frozen: each request makes one, and that would take ten times as long."""
+
     kind: Literal["key", "token", "malformed"]
     text: str
 
 
-def read_credential(api_key: str | None, authorization: str | None) -> Credential | None:
-    """What the headers X-API-Key and Authorization bear; None: nothing. X-API-Key counts if both are there.
+def read_credential(
+    api_key: str | None, openfigi_key: str | None, authorization: str | None
+) -> Credential | None:
+    """What the headers X-API-Key, X-OPENFIGI-APIKEY and Authorization bear; None: nothing.
 
-    It holds keys only. A bearer is a token if it has two dots and does not begin as our keys do.
+    The first that is there counts. Those of keys hold keys only; OpenFIGI's own examples send theirs empty
+    if they have none. A bearer is a token if it has two dots and does not begin as our keys do.
     """
     if api_key is not None:
         return Credential("key", api_key.strip())
+    if openfigi_key:
+        return Credential("key", openfigi_key.strip())
     if authorization is None:
         return None
     scheme, _, text = authorization.partition(" ")

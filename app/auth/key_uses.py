@@ -5,6 +5,7 @@ is away the notes are kept, one moment for each key.
 """
 
 import asyncio
+import time
 from datetime import UTC, datetime
 from typing import Final
 
@@ -22,11 +23,12 @@ log = structlog.get_logger(__name__)
 class KeyUses:
     def __init__(self, postgres: Postgres) -> None:
         self._postgres = postgres
-        self._used_at: dict[int, datetime] = {}
+        self._used_at: dict[int, float] = {}
+        """In seconds since 1970."""
         self._reachable = True
 
     def note(self, key_id: int) -> None:
-        self._used_at[key_id] = datetime.now(UTC)
+        self._used_at[key_id] = time.time()
 
     async def follow(self) -> None:
         """Write what was noted, again and again. To be run as a task."""
@@ -40,7 +42,8 @@ class KeyUses:
             return
         unwritten, self._used_at = self._used_at, {}
         try:
-            await record_key_uses(self._postgres, unwritten)
+            moments = {key: datetime.fromtimestamp(used_at, UTC) for key, used_at in unwritten.items()}
+            await record_key_uses(self._postgres, moments)
             unwritten, self._reachable = {}, True
         except PostgresUnavailable as error:
             if self._reachable:

@@ -50,6 +50,9 @@ class Keyring:
         self._uses = uses
         self._keys: dict[bytes, _KnownKey] = {}
         self._keys_by_name: dict[str, _KnownKey] = {}
+        self._recognised: dict[str, _KnownKey] = {}
+        """By their text, those that came since the keys were read last; a hash for each request costs more
+        than everything else that recognises it."""
         self._failure: PostgresUnavailable | None = None
         self._began_at = -MIN_RELOAD_GAP_S
         self._reloading = asyncio.Lock()
@@ -66,8 +69,13 @@ class Keyring:
 
     def known_principal(self, key: str) -> Principal | None:
         """Whose key it is, if it is known and valid; None may only mean that it was not read yet."""
-        found = self._keys.get(key_hash(key))
-        if found is None or not found.is_valid:
+        found = self._recognised.get(key)
+        if found is None:
+            found = self._keys.get(key_hash(key))
+            if found is None:
+                return None
+            self._recognised[key] = found
+        if not found.is_valid:
             return None
         self._uses.note(found.id)
         return found.principal
@@ -115,6 +123,7 @@ class Keyring:
         try:
             self._keys = {key.secret_sha256: _known(key) for key in await read_known_keys(self._postgres)}
             self._keys_by_name = {key.principal.name: key for key in self._keys.values()}
+            self._recognised = {}
             self._failure = None
         except PostgresUnavailable as error:
             self._failure = error

@@ -58,6 +58,7 @@ class _Bucket:
 
     identity: str
     limit: int
+    batch: int
     window: int = -1
     held: int = 0
     """Leased and not spent; good before `ends_at`, which is never later than the window's end."""
@@ -77,8 +78,7 @@ class _Bucket:
         return self.remaining == 0 and now < self.over_at
 
     def runs_low(self) -> bool:
-        batch = batch_size(self.limit)
-        return batch > 1 and self.held * 2 < batch and self.remaining > 0
+        return self.held * 2 < self.batch and self.batch > 1 and self.remaining > 0
 
     def spend(self, now: float) -> bool:
         if self.held == 0 or now >= self.ends_at:
@@ -95,7 +95,7 @@ class _Bucket:
         return True
 
     def wanted(self, now: float) -> int:
-        return batch_size(self.limit) - (self.held if now < self.ends_at else 0)
+        return self.batch - (self.held if now < self.ends_at else 0)
 
     def quota(self, now: float) -> Quota:
         return _quota(self.limit, self.held + self.remaining, self.over_at - now)
@@ -134,36 +134,42 @@ class RateLimits:
 
         `remaining` knows of other processes' leases as of this process's last one.
         """
-        bucket = self._bucket(identity, self._default if per_minute is None else per_minute)
-        while True:
-            now = self._clock()
-            if bucket.spend(now):
-                if bucket.runs_low() and self._may_ask(now):
-                    self._lease(bucket)
-                return bucket.quota(now)
-            if bucket.is_used_up(now):
-                raise RateLimited(bucket.used_up_quota(now))
-            if self._away:
-                if self._may_ask(now):
-                    self._lease(bucket)
-                if not bucket.spend_locally(now, self._window_s):
-                    raise RateLimited(bucket.local_quota(now))
-                return bucket.local_quota(now)
+        while (quota := self.admit_at_once(identity, per_minute)) is None:
             # A task of its own: a request that is cancelled takes no lease away from the others.
-            leasing = self._lease(bucket)
+            leasing = self._lease(self._bucket(identity, per_minute))
             await asyncio.wait((leasing,))
             leasing.result()
+        return quota
+
+    def admit_at_once(self, identity: str, per_minute: int | None) -> Quota | None:
+        """As `admit`, but None, and nothing counted, where Redis must be asked first."""
+        bucket = self._bucket(identity, per_minute)
+        now = self._clock()
+        if bucket.spend(now):
+            if bucket.runs_low() and self._may_ask(now):
+                self._lease(bucket)
+            return bucket.quota(now)
+        if bucket.is_used_up(now):
+            raise RateLimited(bucket.used_up_quota(now))
+        if not self._away:
+            return None
+        if self._may_ask(now):
+            self._lease(bucket)
+        if not bucket.spend_locally(now, self._window_s):
+            raise RateLimited(bucket.local_quota(now))
+        return bucket.local_quota(now)
 
     async def close(self) -> None:
         await end_tasks(*self._tasks)
 
-    def _bucket(self, identity: str, limit: int) -> _Bucket:
+    def _bucket(self, identity: str, per_minute: int | None) -> _Bucket:
+        limit = self._default if per_minute is None else per_minute
         key = (identity, limit)
         if (found := self._buckets.get(key)) is not None:
             return found
         if len(self._buckets) >= MAX_BUCKETS:
             self._sweep()
-        return self._buckets.setdefault(key, _Bucket(identity, limit))
+        return self._buckets.setdefault(key, _Bucket(identity, limit, batch_size(limit)))
 
     def _sweep(self) -> None:
         """Forget what is of past windows, then the oldest; far enough not to be due again at once."""

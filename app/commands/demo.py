@@ -8,8 +8,9 @@ import typer
 from app.commands.imports import REJECTS_FILE, import_files, print_report
 from app.embedded.demo import Connection, Demo
 from app.embedded.interrupts import Interrupts
+from app.ingest.aliases import known_aliases
 from app.ingest.files import find_files
-from app.ingest.importer import import_rows
+from app.ingest.importer import import_aliases, import_rows
 from app.ingest.sample import sample_source
 from app.parameters.definitions import Parameters
 from app.settings import Settings
@@ -61,6 +62,8 @@ def demo(
                 messages.print("Loading the sample ...")
                 rejects = settings.data_dir / f"sample-{REJECTS_FILE}"
                 interrupts.run(import_rows(url, [sample_source()], rejects, actor="demo"))
+                rejects = settings.data_dir / f"aliases-{REJECTS_FILE}"
+                interrupts.run(import_aliases(url, [known_aliases()], rejects, actor="demo"))
             messages.print("Starting the indexer and the API, filling the index ...")
             parts.start_service(connection)
             _print_welcome(connection)

@@ -8,25 +8,33 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from app.ingest import generic
+from app.ingest import aliases, generic
+from app.ingest.aliases import known_aliases
 from app.ingest.files import FORMATS, file_source, find_files
-from app.ingest.importer import ImportReport, import_rows
+from app.ingest.importer import ImportReport, import_aliases, import_rows
+from app.ingest.rows import ImportFailed, RowSource
 from app.settings import Settings
 from app.terminal import fail, output, reading_progress
 
 REJECTS_FILE: Final = "import-rejects.csv"
 
 PathArgument = Annotated[
-    list[Path], typer.Argument(help="Files or folders; plain, .gz, .bz2 or .xz.", show_default=False)
+    list[Path] | None, typer.Argument(help="Files or folders; plain, .gz, .bz2 or .xz.", show_default=False)
 ]
 
 
 def import_(
-    paths: PathArgument,
+    paths: PathArgument = None,
     format_: Annotated[
         str | None,
         typer.Option("--format", help=f"Insist on a format: {', '.join(FORMATS)}.", show_default=False),
     ] = None,
+    known: Annotated[
+        bool,
+        typer.Option(
+            "--known-aliases", help="Import the names and former symbols that come with the project."
+        ),
+    ] = False,
     source: Annotated[
         str | None,
         typer.Option(
@@ -34,7 +42,10 @@ def import_(
         ),
     ] = None,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Also replace fields that were edited by hand.")
+        bool,
+        typer.Option(
+            "--overwrite", help="Also replace fields that were edited by hand, and aliases with other dates."
+        ),
     ] = False,
     delist_missing: Annotated[
         bool, typer.Option("--delist-missing", help="Delist what the imported sources no longer name.")
@@ -43,22 +54,31 @@ def import_(
         REJECTS_FILE
     ),
 ) -> None:
-    """Import instruments; formats are found out by content. Importing the same again changes nothing.
+    """Import instruments, or aliases of those that there are; formats are found out by content.
+
+    Importing the same again changes nothing.
 
     Example: instrument-registry import ./financedatabase ./nasdaq.json.xz
     """
+    if bool(paths) == known:
+        fail("give files or folders to import, or --known-aliases")
     if format_ is not None and format_ not in FORMATS:
         fail(f"--format must be one of {', '.join(FORMATS)}")
-    report = import_files(
-        Settings.from_environment().needed_database_url(),
-        find_files(paths),
-        rejects,
-        actor="import",
-        format_name=format_,
-        source=source,
-        overwrite=overwrite,
-        delist_missing=delist_missing,
-    )
+    url = Settings.from_environment().needed_database_url()
+    if known:
+        merging = import_aliases(url, [known_aliases()], rejects, actor="import", overwrite=overwrite)
+        report = asyncio.run(merging)
+    else:
+        report = import_files(
+            url,
+            find_files(paths or []),
+            rejects,
+            actor="import",
+            format_name=format_,
+            source=source,
+            overwrite=overwrite,
+            delist_missing=delist_missing,
+        )
     print_report(report, rejects)
     if report.rejected == report.read > 0:
         sys.exit(1)
@@ -79,6 +99,9 @@ def import_files(
     """Import files with a progress bar; `run` runs the coroutine. Raises as `import_rows` does."""
     with reading_progress(files) as counted:
         sources = [file_source(f, format_name=format_name, source=source, counted=counted) for f in files]
+        if any(item.convert is aliases.convert for item in sources):
+            _check_aliases(sources, source, delist_missing=delist_missing)
+            return run(import_aliases(url, sources, rejects, actor=actor, overwrite=overwrite))
         if delist_missing and any(item.source in (generic.CSV, generic.NDJSON) for item in sources):
             fail(
                 "--delist-missing with csv or ndjson needs --source NAME: other files have rows of their own"
@@ -87,6 +110,17 @@ def import_files(
             import_rows(
                 url, sources, rejects, actor=actor, overwrite=overwrite, delist_missing=delist_missing
             )
+        )
+
+
+def _check_aliases(sources: list[RowSource[Any]], source: str | None, *, delist_missing: bool) -> None:
+    if not all(item.convert is aliases.convert for item in sources):
+        raise ImportFailed(
+            "aliases are of instruments that there are: import the files of instruments first, then those"
+        )
+    if source is not None or delist_missing:
+        raise ImportFailed(
+            "--source and --delist-missing are of instruments; leave them out for files of aliases"
         )
 
 

@@ -49,9 +49,12 @@ class Principal:
         return self.expires_at is not None and self.expires_at <= datetime.now(UTC)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Quota:
-    """What a caller may still ask for in the current window, which ends in `reset_s` seconds."""
+    """What a caller may still ask for in the current window, which ends in `reset_s` seconds.
+
+    Not frozen: each request makes one, and that would take ten times as long.
+    """
 
     limit: int
     remaining: int

@@ -18,6 +18,15 @@ _SPELLINGS: Final = {
     "falkland islands": "FK",
     "south korea": "KR",
     "united states of america": "US",
+    "uk": "GB",
+    "great britain": "GB",
+    "holland": "NL",
+    "brunei": "BN",
+    "cape verde": "CV",
+    "cote d'ivoire": "CI",
+    "palestine": "PS",
+    "swaziland": "SZ",
+    "vatican city": "VA",
 }
 """What pycountry's names, common names and official names do not cover."""
 

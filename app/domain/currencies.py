@@ -24,6 +24,8 @@ _UNITS: Final = {
     "EUX": "EUR",
     "CNH": "CNY",  # the offshore renminbi: a market of its own, the same currency
 }
+_NO_CURRENCIES: Final = frozenset({"XTS", "XXX"})
+"""In ISO 4217 as well: the code for tests, and the one for transactions without a currency."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,12 @@ def quotation(code: str) -> Quotation | None:
     """What `code` means, or None if it is neither a unit of the trade nor in ISO 4217."""
     if code in _UNITS:
         return Quotation(_UNITS[code], code)
-    if code.isascii() and pycountry.currencies.get(alpha_3=code.upper()) is not None:
-        return Quotation(code.upper(), None)
-    return None
+    currency = code.upper()
+    if not code.isascii() or currency in _NO_CURRENCIES:
+        return None
+    return None if pycountry.currencies.get(alpha_3=currency) is None else Quotation(currency, None)
+
+
+def currency_codes() -> tuple[str, ...]:
+    """The codes of ISO 4217 that `quotation` knows, in alphabetical order."""
+    return tuple(sorted({currency.alpha_3 for currency in pycountry.currencies} - _NO_CURRENCIES))

@@ -2,14 +2,18 @@
 
     RegistryError
     ├── InvalidInput          what was sent cannot be used; names each field
+    │   └── BulkRefused       a bulk write of which nothing was applied; names each line
     ├── NotAuthenticated      no credential, or one that is not valid
     ├── NotAllowed            a valid credential without the scope
+    ├── TooManyJobs           more mapping jobs at once than the caller may send
     ├── TooManyStreams        the owner listens to as many streams as it may
     ├── RateLimited           the caller's requests of this minute are used up; carries the quota
     ├── NotFound              no such thing
     ├── Conflict              the thing is in a state that does not allow it
     │   ├── LeaseLost         this indexer no longer leads
     │   ├── NameTaken         the owner has another profile of that name
+    │   ├── QueryPinned       there is another pin for that query
+    │   ├── SymbolTaken       another living instrument has that symbol at that venue
     │   ├── InFlight          the same request is still being carried out
     │   └── JobUnderWay       the indexer is busy; carries the job in the way
     ├── KeyReused             an Idempotency-Key came again with another body
@@ -22,13 +26,17 @@
         ├── RedisUnavailable
         ├── ProviderUnavailable   no key of the OpenID provider is known
         ├── IndexNotReady     no generation is live yet
+        ├── SearchesExhausted this process makes as many searches as it may
         ├── StreamsExhausted  this process serves as many streams as it may
-        └── ExportsExhausted  this process makes as many exports as it may
+        ├── ExportsExhausted  this process makes as many exports as it may
+        ├── BulkWritesExhausted   this process receives as many bulk writes as it may
+        └── BulkUnderWay      an import or another bulk write is being applied
 
 Drivers' errors are wrapped once, in `app.store`, with `from`. HTTP statuses live in
 `app.web.problems` alone.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -62,6 +70,8 @@ class FieldError:
 
     field: str
     message: str
+    line: int | None = None
+    """Of a bulk write: in which line, counted from 1."""
 
 
 class RegistryError(Exception):
@@ -83,6 +93,18 @@ class InvalidInput(RegistryError):
         return cls(FieldError(field, message))
 
 
+class BulkRefused(InvalidInput):
+    """`errors` are those of the first lines at fault."""
+
+    def __init__(self, errors: Sequence[FieldError]) -> None:
+        super().__init__(*errors)
+        first = errors[0]
+        self.args = (
+            f"nothing was applied: line {first.line}: {first.field} {first.message}"
+            + (f"; {len(errors) - 1} more in errors" if len(errors) > 1 else ""),
+        )
+
+
 class NotAuthenticated(RegistryError):
     def __init__(self, message: str, *, reason: AuthFailure) -> None:
         super().__init__(message)
@@ -101,6 +123,10 @@ class RateLimited(RegistryError):
         )
         self.quota = quota
         self.retry_after_s = quota.reset_s
+
+
+class TooManyJobs(RegistryError):
+    pass
 
 
 class TooManyStreams(RegistryError):
@@ -124,6 +150,25 @@ class NameTaken(Conflict):
         message = f"you have a profile named {name!r} already; choose another name, or change that one"
         super().__init__(message)
         self.errors = (FieldError("name", "is taken by another profile of yours"),)
+
+
+class QueryPinned(Conflict):
+    """`pin` is the public id of the one that there is."""
+
+    def __init__(self, pin: str) -> None:
+        super().__init__(f"{pin} is for that query already; change that one, or choose another query")
+        self.errors = (FieldError("query", f"is that of {pin}"),)
+
+
+class SymbolTaken(Conflict):
+    """`holder` is the public id of the instrument that has it."""
+
+    def __init__(self, symbol: str, venue: str, holder: str) -> None:
+        where = f"at {venue}" if venue else "without a venue"
+        super().__init__(
+            f"the symbol {symbol} {where} is that of {holder}; choose another, or change or delist that one"
+        )
+        self.errors = (FieldError("symbol", f"is that of {holder}"),)
 
 
 class InFlight(Conflict):
@@ -184,9 +229,21 @@ class IndexNotReady(Unavailable):
     pass
 
 
+class SearchesExhausted(Unavailable):
+    pass
+
+
 class StreamsExhausted(Unavailable):
     retry_after_s = 5
 
 
 class ExportsExhausted(Unavailable):
     retry_after_s = 30
+
+
+class BulkWritesExhausted(Unavailable):
+    retry_after_s = 30
+
+
+class BulkUnderWay(Unavailable):
+    retry_after_s = 5

@@ -1,28 +1,25 @@
 """Security identifiers: their kinds, their canonical form and their check digits.
 
-Sources: ISO 6166 (ISIN), ANSI X9.6 (CUSIP), the London Stock Exchange's SEDOL masterfile guide,
-the OMG's FIGI specification and ISO 17442 (LEI); the arithmetic is python-stdnum's.
+Sources: ISO 6166:2021 (ISIN), ANSI X9.6 (CUSIP), the London Stock Exchange's SEDOL Masterfile guide,
+the OMG's FIGI specification 1.0, section 6.1.2, and ISO 17442-1:2020 (LEI); the arithmetic is
+python-stdnum's.
 """
 
+import re
 from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from stdnum import cusip, figi, isin, lei
-from stdnum.exceptions import ValidationError
+from stdnum.exceptions import InvalidChecksum, InvalidComponent
 from stdnum.gb import sedol
 
-CHECKS: Final[Mapping[str, Callable[[str], str]]] = {
-    "isin": isin.validate,
-    "cusip": cusip.validate,
-    "sedol": sedol.validate,
-    "figi": figi.validate,
-    "composite_figi": figi.validate,
-    "share_class_figi": figi.validate,
-    "lei": lei.validate,
-}
-"""Identifier field -> a function that returns the canonical form or raises ValidationError."""
-
-IDENTIFIER_FIELDS: Final = tuple(CHECKS)
+_CONSONANT: Final = "[B-DF-HJ-NP-TV-Z]"
+_CONSONANT_OR_DIGIT: Final = "[B-DF-HJ-NP-TV-Z0-9]"
+_ISIN_PREFIXES_OF_NO_COUNTRY: Final = ("EZ", "XT", "ZZ")
+"""Those that python-stdnum does not know: derivatives off exchange, digital tokens, and others."""
 
 _SEPARATORS: Final = str.maketrans("", "", " -\t")
 
@@ -31,15 +28,109 @@ class InvalidIdentifier(ValueError):
     """The text is no identifier of that kind; `str(error)` says why."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    shape: re.Pattern[str]
+    rule: str
+    """The shape in words."""
+    check: Callable[[str], str]
+    """Raises InvalidChecksum or, of an ISIN, InvalidComponent."""
+
+
+def _check_isin(code: str) -> str:
+    if code.startswith(_ISIN_PREFIXES_OF_NO_COUNTRY):
+        if isin.calc_check_digit(code[:-1]) != code[-1]:
+            raise InvalidChecksum
+        return code
+    return isin.validate(code)
+
+
+_FIGI: Final = _Kind(
+    # Prefixes that would make it look like an ISIN of Ghana, the Cayman Islands, ... are not given out.
+    re.compile(f"(?!BS|BM|GG|GB|GH|KY|VG){_CONSONANT}{{2}}G{_CONSONANT_OR_DIGIT}{{8}}[0-9]"),
+    "two consonants (not BS, BM, GG, GB, GH, KY or VG), a G, eight consonants or digits, and a check digit",
+    figi.validate,
+)
+_KINDS: Final[Mapping[str, _Kind]] = {
+    "isin": _Kind(
+        re.compile("[A-Z]{2}[A-Z0-9]{9}[0-9]"),
+        "two letters, nine letters or digits, and a check digit",
+        _check_isin,
+    ),
+    "cusip": _Kind(
+        re.compile("[A-Z0-9*@#]{8}[0-9]"),
+        "eight letters, digits or any of * @ #, and a check digit",
+        cusip.validate,
+    ),
+    "sedol": _Kind(
+        re.compile(f"([0-9]{{6}}|{_CONSONANT}{_CONSONANT_OR_DIGIT}{{5}})[0-9]"),
+        "seven digits, or a consonant, five consonants or digits, and a check digit",
+        sedol.validate,
+    ),
+    "figi": _FIGI,
+    "composite_figi": _FIGI,
+    "share_class_figi": _FIGI,
+    "lei": _Kind(
+        # Of check digits that are equal modulo 97 ISO 7064 gives out those from 02 to 98.
+        re.compile("[A-Z0-9]{18}(?!00|01|99)[0-9]{2}"),
+        "18 letters or digits, and two check digits from 02 to 98",
+        lei.validate,
+    ),
+}
+
+_REMEMBERED: Final = 65_536
+
+IDENTIFIER_FIELDS: Final = tuple(_KINDS)
+
+
 def canonical_identifier(field: str, text: str) -> str:
     """`text` in upper case without spaces and hyphens, its check digit verified.
 
     `field` is one of IDENTIFIER_FIELDS. Raises InvalidIdentifier.
     """
-    compact = text.translate(_SEPARATORS).upper()
+    kind = _KINDS[field]
+    code = text.translate(_SEPARATORS).upper()
+    if not (text.isascii() and kind.shape.fullmatch(code)):
+        raise InvalidIdentifier(f"must be {kind.rule}")
     try:
-        # stdnum's isin also accepts country codes that ISO 6166 reserves (XS, EU, ...).
-        CHECKS[field](compact)
-    except ValidationError as error:
-        raise InvalidIdentifier(str(error).rstrip(".").lower()) from error
-    return compact
+        return kind.check(code)
+    except InvalidChecksum as error:
+        raise InvalidIdentifier("has a wrong check digit; compare it with its source") from error
+    except InvalidComponent as error:
+        raise InvalidIdentifier(
+            "begins with neither a country of ISO 3166-1 nor a prefix that ISO 6166 reserves"
+        ) from error
+
+
+@lru_cache(_REMEMBERED)
+def is_identifier(text: str) -> bool:
+    """Whether a text has the shape of an identifier of some kind, and its check digit."""
+    code = text.translate(_SEPARATORS).upper()
+    for field, kind in _KINDS.items():
+        if kind.shape.fullmatch(code):
+            with suppress(InvalidIdentifier):
+                canonical_identifier(field, code)
+                return True
+    return False
+
+
+MAX_DIGITS_OF_A_NAME: Final = 4
+"""`Euro Stoxx 600` and `Target 2030` have the letters and digits of an ISIN by chance."""
+
+
+_LENGTH_OF_BOTH: Final = 12
+
+
+def mistyped(text: str) -> str | None:
+    """What is wrong with a text that has the shape of an ISIN or a FIGI; None where nothing is."""
+    code = text.translate(_SEPARATORS).upper()
+    if len(code) != _LENGTH_OF_BOTH or is_identifier(text):
+        return None
+    wrong = []
+    for field in ("isin", "figi"):
+        if sum(map(str.isdigit, code)) > MAX_DIGITS_OF_A_NAME and _KINDS[field].shape.fullmatch(code):
+            try:
+                canonical_identifier(field, code)
+            except InvalidIdentifier as error:
+                wrong.append(f"{code} looks like an identifier ({field.upper()}), but {error}")
+    return wrong[0] if wrong else None

@@ -1,6 +1,6 @@
 """What an instrument is: its fields, their allowed values and their limits.
 
-The field names are the contract's. An instrument here is one listing: a symbol at a venue.
+The field names are the API's. An instrument here is one listing: a symbol at a venue.
 """
 
 import re
@@ -9,6 +9,8 @@ from datetime import date
 from decimal import Decimal
 from enum import StrEnum
 from typing import Any, Final
+
+from app.domain.errors import NotFound
 
 
 class AssetClass(StrEnum):
@@ -57,6 +59,14 @@ PUBLIC_ID_PATTERN: Final = f"^{ID_PREFIX}[1-9][0-9]{{0,17}}$"
 _PUBLIC_ID: Final = re.compile(PUBLIC_ID_PATTERN)
 
 
+INSTRUMENT_FIELDS: Final = (
+    *("id", "symbol", "name", "asset_class", "status", "mic", "exchange", "currency", "country", "sector"),
+    *("industry", "identifiers", "primary", "cfi", "aliases", "listed_on", "delisted_on", "tick_size"),
+    *("lot_size", "contract", "attributes", "version", "updated_at"),
+)
+"""Of an instrument as the API shows it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Listing:
     """One listing as a source describes it, already normalised; None where the source says nothing."""
@@ -93,7 +103,7 @@ def size_class(market_cap_usd: Decimal) -> SizeClass | None:
 
 
 def decimal_text(value: object) -> str:
-    """A decimal as the contract shows it: digits, never an exponent. For use as a JSON encoder's default."""
+    """A decimal as the API shows it: digits, never an exponent. For use as a JSON encoder's default."""
     if isinstance(value, Decimal):
         return format(value, "f")
     raise TypeError(f"{type(value).__name__} has no JSON form")
@@ -107,3 +117,9 @@ def public_id(number: int) -> str:
 def parse_public_id(text: str) -> int | None:
     """The number behind a public id; None where no instrument can have that id."""
     return int(text.removeprefix(ID_PREFIX)) if _PUBLIC_ID.fullmatch(text) else None
+
+
+def no_such_instrument(text: str) -> NotFound:
+    """What to say of an id, or of something else in the place of one."""
+    hint = "" if _PUBLIC_ID.fullmatch(text) else f"; ids look like {public_id(1)}"
+    return NotFound(f"there is no instrument {text[:40]!r}{hint}")

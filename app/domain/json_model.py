@@ -17,6 +17,7 @@ _MESSAGES: Final[Mapping[str, str]] = {
     "model_attributes_type": "must be an object",
     "dict_type": "must be an object",
     "list_type": "must be a list",
+    "none_required": "is not supported; leave it out",
     "string_type": "must be a text",
     "int_type": "must be a whole number",
 }

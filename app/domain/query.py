@@ -4,7 +4,6 @@ Every rule here names the field that breaks it and the way out. What comes out i
 nothing later in the path rejects it.
 """
 
-import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -13,9 +12,10 @@ from typing import Final
 
 from app.domain.currencies import quotation
 from app.domain.errors import FieldError, InvalidInput
-from app.domain.instrument import AssetClass, Status
-from app.domain.text import words
+from app.domain.instrument import INSTRUMENT_FIELDS, AssetClass, Status
+from app.domain.text import holds_controls, words
 
+NO_CONTROLS: Final = "contains control characters; leave them out"
 MAX_QUERY_LENGTH: Final = 200
 MAX_QUERY_WORDS: Final = 30
 MAX_FILTER_VALUES: Final = 50
@@ -24,6 +24,8 @@ MAX_OFFSET: Final = 10_000
 MAX_BEFORE: Final = 2**31 - 1
 MAX_EVENT_NUMBER: Final = 10**18 - 1
 DEFAULT_LIMIT: Final = 20
+DEFAULT_FACET_LIMIT: Final = 20
+MAX_FACET_LIMIT: Final = 100
 DEFAULT_SUGGESTIONS: Final = 10
 DEFAULT_CHANGES: Final = 100
 MAX_CHANGES: Final = 1_000
@@ -31,7 +33,13 @@ MAX_CHANGES: Final = 1_000
 FILTERS: Final = ("asset_class", "mic", "currency", "country", "sector", "status")
 """Fields that a search may filter on, each repeatable: any value within one, all across."""
 
-SEARCH_FIELDS: Final = ("q", *FILTERS, "sort", "limit", "offset", "cursor")
+REPEATABLE: Final = (*FILTERS, "facets")
+"""What may be given several times."""
+
+SEARCH_FIELDS: Final = (
+    *("q", *FILTERS, "sort", "limit", "offset", "cursor"),
+    *("highlight", "fields", "explain", "facets", "facet_limit"),
+)
 SUGGEST_FIELDS: Final = ("q", "limit")
 SAVED_SEARCH_FIELDS: Final = ("q", *FILTERS)
 PAGE_FIELDS: Final = ("limit", "before")
@@ -44,6 +52,9 @@ CODE_LENGTHS: Final[Mapping[str, int]] = MappingProxyType({"mic": 4, "currency":
 CHOICES: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
     {"asset_class": tuple(AssetClass), "status": tuple(Status)}
 )
+
+
+_ACTIVE: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType({"status": (Status.ACTIVE.value,)})
 
 
 class Sort(StrEnum):
@@ -63,12 +74,30 @@ class Search:
     limit: int = DEFAULT_LIMIT
     offset: int = 0
     cursor: str | None = None
+    highlight: bool = False
+    """Whether to say where each hit shows what was searched for."""
+    fields: tuple[str, ...] = ()
+    """Which of INSTRUMENT_FIELDS to show; none: all."""
+    explain: bool = False
+    """Whether to say why each hit stands where it does."""
+    facets: tuple[str, ...] = ()
+    """The filters whose values are counted."""
+    facet_limit: int = DEFAULT_FACET_LIMIT
+    """How many values of each are told."""
+
+    @property
+    def text_key(self) -> str:
+        """The same for texts that find the same, as far as their case tells."""
+        return self.text.lower() if self.text.isascii() else self.text
 
 
 def parse_search(pairs: Sequence[tuple[str, str]], *, max_limit: int) -> Search:
     """The search that decoded query-string `pairs` describe. Raises InvalidInput naming every bad field."""
     given = Given(pairs, known=SEARCH_FIELDS)
     text = given.text("q", "")
+    if given.has_nothing_but("q"):  # as most searches
+        given.raise_if_refused()
+        return Search(text, _ACTIVE, limit=min(DEFAULT_LIMIT, max_limit))
     filters = given.filters()
     sort = given.choice("sort", tuple(Sort), Sort.RELEVANCE)
     limit = given.number("limit", min(DEFAULT_LIMIT, max_limit), 1, max_limit)
@@ -76,8 +105,24 @@ def parse_search(pairs: Sequence[tuple[str, str]], *, max_limit: int) -> Search:
     cursor = given.single("cursor")
     if cursor is not None and given.single("offset") is not None:
         given.refuse("cursor", "leave out offset when following a cursor")
+    highlight, explain = given.flag("highlight"), given.flag("explain")
+    fields = given.names("fields", INSTRUMENT_FIELDS)
+    facets = given.names("facets", FILTERS)
+    facet_limit = given.number("facet_limit", DEFAULT_FACET_LIMIT, 1, MAX_FACET_LIMIT)
     given.raise_if_refused()
-    return Search(text, _or_active(filters), Sort(sort), limit, offset, cursor)
+    return Search(
+        text,
+        _or_active(filters),
+        Sort(sort),
+        limit,
+        offset,
+        cursor,
+        highlight,
+        fields,
+        explain,
+        facets,
+        facet_limit,
+    )
 
 
 def parse_suggest(pairs: Sequence[tuple[str, str]], *, max_limit: int) -> Search:
@@ -86,7 +131,7 @@ def parse_suggest(pairs: Sequence[tuple[str, str]], *, max_limit: int) -> Search
     text = given.text("q", None)
     limit = given.number("limit", min(DEFAULT_SUGGESTIONS, max_limit), 1, max_limit)
     given.raise_if_refused()
-    return Search(text, _or_active({}), limit=limit)
+    return Search(text, _ACTIVE, limit=limit)
 
 
 def parse_saved_search(document: Mapping[str, str | Sequence[str]], field: str) -> Search:
@@ -143,7 +188,7 @@ def parse_position(pairs: Sequence[tuple[str, str]], name: str) -> int | None:
 
 def _or_active(filters: Mapping[str, tuple[str, ...]]) -> Mapping[str, tuple[str, ...]]:
     """The filters, to active instruments where they do not say which status."""
-    return MappingProxyType({"status": (Status.ACTIVE.value,), **filters})
+    return MappingProxyType({**_ACTIVE, **filters}) if filters else _ACTIVE
 
 
 def _has_word(text: str) -> bool:
@@ -163,7 +208,7 @@ class Given:
             else:
                 self.refuse(name[:60], f"unknown parameter; known are {', '.join(known)}")
         for name, values in self._values.items():
-            if len(values) > 1 and name not in FILTERS:
+            if len(values) > 1 and name not in REPEATABLE:
                 self.refuse(name, "give it once")
 
     def refuse(self, name: str, message: str) -> None:
@@ -172,6 +217,9 @@ class Given:
     def raise_if_refused(self) -> None:
         if self._errors:
             raise InvalidInput(*self._errors)
+
+    def has_nothing_but(self, name: str) -> bool:
+        return len(self._values) == (name in self._values)
 
     def single(self, name: str) -> str | None:
         values = self._values.get(name)
@@ -185,11 +233,11 @@ class Given:
             return default or ""
         if len(value) > MAX_QUERY_LENGTH:
             self.refuse(name, f"is {len(value)} characters long; at most {MAX_QUERY_LENGTH} are allowed")
-        elif any(unicodedata.category(character) in ("Cc", "Cs") for character in value):
-            self.refuse(name, "contains control characters; leave them out")
-        elif len(words(value)) > MAX_QUERY_WORDS:
+        elif holds_controls(value):
+            self.refuse(name, NO_CONTROLS)
+        elif not (value.isascii() and len(value) <= MAX_QUERY_WORDS) and len(words(value)) > MAX_QUERY_WORDS:
             self.refuse(name, f"has more than {MAX_QUERY_WORDS} words; leave some out")
-        return value.strip()
+        return " ".join(value.split())
 
     def number(self, name: str, default: int, low: int, high: int) -> int:
         value = self.single(name)
@@ -209,6 +257,18 @@ class Given:
             self.refuse(name, f"must be one of {', '.join(choices)}")
             return default
         return value
+
+    def flag(self, name: str) -> bool:
+        return self.choice(name, ("true", "false"), "false") == "true"
+
+    def names(self, name: str, known: Sequence[str]) -> tuple[str, ...]:
+        """Some of the known names, separated by commas; each once."""
+        found = tuple(part.strip() for value in self._values.get(name, []) for part in value.split(","))
+        if unknown := [part for part in found if part not in known]:
+            self.refuse(name, f"{unknown[0][:60]!r} is unknown; known are {', '.join(known)}")
+        elif len(set(found)) < len(found):
+            self.refuse(name, "name each once")
+        return found
 
     def filters(self) -> dict[str, tuple[str, ...]]:
         """Every filter that was given, with its sorted values."""

@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
 from app.domain import query
-from app.domain.instrument import Status
+from app.domain.access import INDEX_ADMIN
+from app.domain.instrument import INSTRUMENT_FIELDS, Status
 from app.domain.query import FILTERS, Sort
 
 Schema: TypeAlias = Mapping[str, Any]
@@ -30,6 +31,19 @@ _OFFSET: Final[Schema] = {
     "default": 0,
     "description": "how many hits to leave out; not together with cursor",
 }
+_FACETS: Final[Schema] = {
+    "type": "array",
+    "items": {"type": "string", "enum": list(FILTERS)},
+    "uniqueItems": True,
+    "description": "whose values to count among all hits; several may also have commas between them",
+}
+_FACET_LIMIT: Final[Schema] = {
+    "type": "integer",
+    "minimum": 1,
+    "maximum": query.MAX_FACET_LIMIT,
+    "default": query.DEFAULT_FACET_LIMIT,
+    "description": "how many values of each facet, the most frequent, are told",
+}
 _BEFORE: Final[Schema] = {
     "type": "integer",
     "minimum": 1,
@@ -52,6 +66,23 @@ def search(max_limit: int) -> Schema:
         "limit": limit(query.DEFAULT_LIMIT, max_limit),
         "offset": _OFFSET,
         "cursor": CURSOR,
+        "highlight": {
+            "type": "boolean",
+            "default": False,
+            "description": "say where each hit shows what was searched for",
+        },
+        "fields": {
+            "type": "string",
+            "examples": ["id,symbol,name"],
+            "description": f"show only these, separated by commas: {', '.join(INSTRUMENT_FIELDS)}",
+        },
+        "explain": {
+            "type": "boolean",
+            "default": False,
+            "description": f"say why each hit stands where it does; needs the scope {INDEX_ADMIN}",
+        },
+        "facets": _FACETS,
+        "facet_limit": _FACET_LIMIT,
     }
     return query_of(query.SEARCH_FIELDS, fields)
 

@@ -29,9 +29,8 @@ from app.embedded.interrupts import Interrupts
 from app.embedded.postgres import DATABASE, EmbeddedPostgres, start_postgres
 from app.embedded.redis import start_redis
 from app.settings import Settings
-from app.store import migrate
 from app.store.api_keys import set_only_key
-from app.store.redis import open_redis, prepare_engine
+from app.store.redis import open_search_redis, redis_errors
 
 HOST: Final = "127.0.0.1"
 _OWNER: Final = "demo"
@@ -87,6 +86,8 @@ class Demo:
 
     def start_servers(self) -> Connection:
         """Start what is not given by a URL of one's own, and bring the schema up to date."""
+        from app.store.migrate import upgrade  # with all of Alembic, which no other command loads
+
         known = _read_secrets(self._folder)
         if self._settings.database_url is None:
             postgres = start_postgres(self._folder, known.postgres_password)
@@ -102,7 +103,7 @@ class Demo:
         else:
             redis_url = self._settings.redis_url.get_secret_value()
         self._interrupts.run(_check_redis(redis_url))
-        self._interrupts.run(migrate.upgrade(database_url))
+        self._interrupts.run(upgrade(database_url))
         demo_key = self._settings.demo_key
         key = demo_key.get_secret_value() if demo_key is not None else known.api_key
         self._interrupts.run(
@@ -119,14 +120,15 @@ class Demo:
             "REGISTRY_REDIS_URL": connection.redis_url,
             "REGISTRY_HOST": HOST,
             "REGISTRY_PORT": str(self._settings.port),
+            "REGISTRY_SHUTDOWN_DRAIN_S": "0",
         }
         for name in [name for name in environment if f"{name}_FILE" in environment]:
             del environment[f"{name}_FILE"]
-        for name, module, arguments in (("indexer", "indexer", ["run"]), ("api", "app.cli", ["serve"])):
-            command = [sys.executable, "-P", "-m", module, *arguments]
+        for name, module in (("indexer", ["indexer", "run"]), ("api", ["app.supervision"])):
+            command = [sys.executable, "-P", "-m", *module]
             child = start_child(name, command, self._folder / f"{name}.log", environment=environment)
             self._children.append(child)
-        self._wait_until(lambda: _answers(f"{connection.api_url}/health/ready"))
+        self._wait_until(lambda: _is_filled(f"{connection.api_url}/health/ready"))
         _write_private(self._connection_file, json.dumps(asdict(connection), indent=2) + "\n")
 
     def wait(self) -> None:
@@ -224,16 +226,17 @@ async def _create_database(postgres: EmbeddedPostgres) -> None:
 
 async def _check_redis(url: str) -> None:
     """Raises RedisUnavailable."""
-    client = open_redis(url, pool_size=1, timeout_s=_REDIS_TIMEOUT_S)
+    client = open_search_redis(url, pool_size=1, timeout_s=_REDIS_TIMEOUT_S)
     try:
-        await prepare_engine(client)
+        with redis_errors():
+            await client.ping()
     finally:
         await client.aclose()
 
 
-def _answers(url: str) -> bool:
+def _is_filled(health_url: str) -> bool:
     try:
-        with urllib.request.urlopen(url, timeout=5) as response:  # noqa: S310 - our own address
-            return bool(response.status == 200)
+        with urllib.request.urlopen(health_url, timeout=5) as response:  # noqa: S310 - our own address
+            return json.load(response)["index_generation"] is not None
     except (urllib.error.URLError, OSError):
         return False

@@ -60,7 +60,7 @@ def start_postgres(folder: Path, password: str, major: int = DEFAULT_MAJOR) -> E
             "jit": "off",
         }
         settings = [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
-        command: list[str | Path] = [*_as_other_user(), binaries / "postgres", "-D", data, *settings]
+        command: list[str | Path] = [*as_other_user(), binaries / "postgres", "-D", data, *settings]
         # SIGINT is Postgres's fast shutdown: it ends its sessions and writes a checkpoint.
         return start_child("Postgres", command, log, stop_signal=signal.SIGINT)
 
@@ -108,7 +108,7 @@ def _initialise(binaries: Path, data: Path, password: str) -> None:
         for path in (unfinished, password_file):
             os.chown(path, nobody.pw_uid, nobody.pw_gid)
     command: list[str | Path] = [
-        *_as_other_user(),
+        *as_other_user(),
         binaries / "initdb",
         *("-D", unfinished, "-U", _USER, "--pwfile", password_file),
         *("--auth", "scram-sha-256", "--encoding", "UTF8", "--locale", "C.UTF-8", "--no-sync"),
@@ -122,7 +122,7 @@ def _initialise(binaries: Path, data: Path, password: str) -> None:
     unfinished.rename(data)
 
 
-def _as_other_user() -> list[str]:
+def as_other_user() -> list[str]:
     """A command prefix under which Postgres does not see itself run as root; empty where it is not."""
     if os.geteuid() != 0:
         return []

@@ -14,10 +14,10 @@ from typing import IO, Any, Final
 
 import orjson
 
-from app.ingest import financedatabase, generic, us_listings
+from app.ingest import aliases, financedatabase, generic, us_listings
 from app.ingest.rows import BROKEN, Format, ImportFailed, Row, RowSource
 
-FORMATS: Final = (financedatabase.NAME, us_listings.NAME, generic.CSV, generic.NDJSON)
+FORMATS: Final = (financedatabase.NAME, us_listings.NAME, generic.CSV, generic.NDJSON, aliases.NAME)
 
 _SUFFIXES: Final = (".csv", ".json", ".ndjson", ".jsonl")
 _COMPRESSIONS: Final[tuple[tuple[bytes, str, Callable[[Any], Any]], ...]] = (
@@ -35,7 +35,7 @@ csv.field_size_limit(_MAX_LINE_BYTES)
 
 def file_source(
     file: Path, *, format_name: str | None, source: str | None, counted: Callable[[int], None]
-) -> RowSource:
+) -> RowSource[Any]:
     """The rows of one file, its format found out by content unless `format_name` insists on one.
 
     `counted` is told how many bytes were read from the disk. Raises ImportFailed, also while rows are read.
@@ -105,22 +105,22 @@ class _CountingFile(io.FileIO):
         return count
 
 
-def _detect_format(file: Path, name: str | None = None) -> Format:
+def _detect_format(file: Path, name: str | None = None) -> Format[Any]:
     """The format of a file, by its content; `name` (one of FORMATS) insists on one. Raises ImportFailed."""
     with _open(file, lambda _: None) as stream:
         found = _format_of(file, stream.read(_HEAD_BYTES).lstrip())
     if found is None:
         raise ImportFailed(
             f"{file} is in no known format: it needs a CSV header with asset_class and symbol, "
-            "or FinanceDatabase's columns, or one JSON object per line, or a JSON array of listings "
-            f"in a file named for its exchange ({', '.join(us_listings.EXCHANGES)})"
+            "or with symbol, alias and kind, or FinanceDatabase's columns, or one JSON object per line, or a "
+            f"JSON array of listings in a file named for its exchange ({', '.join(us_listings.EXCHANGES)})"
         )
     if name not in (None, found.name):
         raise ImportFailed(f"{file} is in the format {found.name}, not {name}")
     return found
 
 
-def _format_of(file: Path, head: bytes) -> Format | None:
+def _format_of(file: Path, head: bytes) -> Format[Any] | None:
     if head.startswith(b"["):
         exchange = file.name.partition(".")[0].lower()
         if exchange not in us_listings.EXCHANGES:
@@ -128,6 +128,8 @@ def _format_of(file: Path, head: bytes) -> Format | None:
         source = f"{us_listings.NAME}/{exchange}"
         return Format(us_listings.NAME, source, _json_array_rows, us_listings.converter(exchange))
     if head.startswith(b"{"):
+        if _ndjson_row(head.partition(b"\n")[0]).keys() >= aliases.REQUIRED_COLUMNS:
+            return Format(aliases.NAME, aliases.NAME, _ndjson_rows, aliases.convert)
         return Format(generic.NDJSON, generic.NDJSON, _ndjson_rows, generic.convert)
     header = next(csv.reader([head.partition(b"\n")[0].decode(errors="replace")]), [])
     columns = frozenset(column.strip() for column in header)
@@ -136,6 +138,8 @@ def _format_of(file: Path, head: bytes) -> Format | None:
         return Format(financedatabase.NAME, f"{financedatabase.NAME}/{kind}", _csv_rows, convert)
     if columns >= generic.REQUIRED_COLUMNS:
         return Format(generic.CSV, generic.CSV, _csv_rows, generic.convert)
+    if columns >= aliases.REQUIRED_COLUMNS:
+        return Format(aliases.NAME, aliases.NAME, _csv_rows, aliases.convert)
     return None
 
 

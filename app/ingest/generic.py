@@ -1,19 +1,30 @@
 """Files that people write for this project: CSV with a header, or one JSON object per line.
 
-Columns carry the names of the contract's Instrument; `symbol` and `asset_class` are required, unknown
+Columns carry the names of the API's Instrument; `symbol` and `asset_class` are required, unknown
 columns are refused so that a misspelt one is not lost. In CSV, `aliases` are separated by `|`, and
 `contract` and `attributes` are JSON objects; NDJSON takes real arrays and objects, and identifiers
 either beside the other fields or inside `identifiers`.
 """
 
 from contextlib import suppress
+from datetime import UTC, date, datetime
 from typing import Any, Final
 
 import orjson
 
+from app.domain.cfi import canonical_cfi
 from app.domain.identifiers import IDENTIFIER_FIELDS
 from app.domain.instrument import AssetClass, Listing, Status
-from app.ingest.rows import BROKEN, MAX_ATTRIBUTE_LENGTH, SAME_NAME_IDENTIFIERS, RowReader, RowRejected, tidy
+from app.domain.instrument_fields import MAX_ALIASES, MAX_ATTRIBUTE_LENGTH
+from app.ingest.rows import (
+    BROKEN,
+    SAME_NAME_IDENTIFIERS,
+    Finding,
+    RowReader,
+    RowRejected,
+    Severity,
+    tidy,
+)
 
 CSV: Final = "csv"
 NDJSON: Final = "ndjson"
@@ -23,7 +34,6 @@ COLUMNS: Final = REQUIRED_COLUMNS | {
     *("cfi", "aliases", "listed_on", "delisted_on", "tick_size", "lot_size", "contract", "attributes"),
 }
 _NESTED_IDENTIFIERS: Final = "identifiers"
-_MAX_ALIASES: Final = 50
 
 
 def convert(row: RowReader) -> Listing:
@@ -44,7 +54,7 @@ def convert(row: RowReader) -> Listing:
         symbol=row.symbol(),
         name=row.name(),
         asset_class=AssetClass(_choice(row, "asset_class", tuple(AssetClass), None)),
-        status=Status(_choice(row, "status", tuple(Status), Status.ACTIVE)),
+        status=_status(row, delisted_on),
         mic=mic,
         exchange=exchange,
         currency=currency,
@@ -52,7 +62,7 @@ def convert(row: RowReader) -> Listing:
         sector=row.text("sector"),
         industry=row.text("industry"),
         identifiers=row.identifiers(SAME_NAME_IDENTIFIERS),
-        cfi=_cfi(row),
+        cfi=row.parsed("cfi", canonical_cfi),
         aliases=_aliases(row),
         listed_on=listed_on,
         delisted_on=delisted_on,
@@ -69,21 +79,22 @@ def _flatten_identifiers(row: RowReader) -> None:
         row.row = {**{k: v for k, v in row.row.items() if k != _NESTED_IDENTIFIERS}, **nested}
 
 
+def _status(row: RowReader, delisted_on: date | None) -> Status:
+    """Of what was delisted by now: `delisted`, whatever else the row says."""
+    status = Status(_choice(row, "status", tuple(Status), Status.ACTIVE))
+    if status is Status.DELISTED or delisted_on is None or delisted_on > datetime.now(UTC).date():
+        return status
+    if row.text("status"):
+        reason = f"contradicts delisted_on ({delisted_on}); delisted stands in for it"
+        row.findings.append(Finding(Severity.REPLACED, "status", status, reason))
+    return Status.DELISTED
+
+
 def _choice(row: RowReader, column: str, choices: tuple[str, ...], default: str | None) -> str:
     value = (row.text(column) or default or "").lower()
     if value not in choices:
         raise RowRejected(column, value, f"must be one of {', '.join(choices)}")
     return value
-
-
-def _cfi(row: RowReader) -> str | None:
-    value = row.text("cfi")
-    if value is None:
-        return None
-    if not (len(value) == 6 and value.isascii() and value.isalpha()):
-        row.drop("cfi", value, "is no ISO 10962 code (six letters)")
-        return None
-    return value.upper()
 
 
 def _aliases(row: RowReader) -> tuple[str, ...]:
@@ -93,9 +104,9 @@ def _aliases(row: RowReader) -> tuple[str, ...]:
         row.drop("aliases", value, "is not a list of texts")
         return ()
     aliases = tuple(dict.fromkeys(part for part in (tidy(text) for text in parts) if part))
-    if len(aliases) > _MAX_ALIASES:
-        row.drop("aliases", len(aliases), f"are too many; at most {_MAX_ALIASES} are kept")
-        return aliases[:_MAX_ALIASES]
+    if len(aliases) > MAX_ALIASES:
+        row.drop("aliases", len(aliases), f"are too many; at most {MAX_ALIASES} are kept")
+        return aliases[:MAX_ALIASES]
     return aliases
 
 

@@ -3,24 +3,31 @@
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from enum import StrEnum
-from typing import IO, Any, Final, TypeAlias
+from typing import IO, Any, Final, Generic, TypeAlias, TypeVar
 
 from app.domain.countries import country_code
 from app.domain.currencies import quotation
 from app.domain.identifiers import IDENTIFIER_FIELDS, InvalidIdentifier, canonical_identifier
-from app.domain.instrument import MAX_NAME_LENGTH, MAX_SYMBOL_LENGTH, Listing
+from app.domain.instrument import MAX_NAME_LENGTH, MAX_SYMBOL_LENGTH
+from app.domain.instrument_fields import (
+    MAX_ATTRIBUTE_LENGTH,
+    MAX_EXCHANGE_LENGTH,
+    MAX_TEXT_LENGTH,
+    calendar_date,
+    mic_code,
+    positive_decimal,
+)
 from app.domain.venues import mic_of_code
 
 Row: TypeAlias = Mapping[str, Any]
+T = TypeVar("T")
+Record = TypeVar("Record")
+"""What rows become: listings, or aliases."""
 
 BROKEN: Final = "(line)"
 """Key of a row that could not be parsed; its value says why."""
-
-MAX_TEXT_LENGTH: Final = 100
-MAX_DECIMAL_EXPONENT: Final = 18
-MAX_ATTRIBUTE_LENGTH: Final = 300
 
 
 class ImportFailed(Exception):
@@ -28,7 +35,7 @@ class ImportFailed(Exception):
 
 
 class RowRejected(Exception):
-    """One row that cannot become a listing."""
+    """One row that cannot be used."""
 
     def __init__(self, field_name: str, value: object, reason: str) -> None:
         super().__init__(reason)
@@ -37,7 +44,7 @@ class RowRejected(Exception):
 
 class Severity(StrEnum):
     REJECTED = "rejected"  # the row is not imported
-    DUPLICATE = "duplicate"  # another row of the run is the same listing
+    DUPLICATE = "duplicate"  # another row of the run is the same
     DROPPED = "dropped"  # the row is imported without this value
     REPLACED = "replaced"  # the row is imported with another value
 
@@ -53,24 +60,24 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
-class Format:
-    """A source format: how to read rows from a file of it, and how a row becomes a listing."""
+class Format(Generic[Record]):
+    """A source format: how to read rows from a file of it, and what a row becomes."""
 
     name: str
     source: str
     """Whose instruments these are; the same source under the same key is the same instrument."""
     read: Callable[[IO[bytes]], Iterator[Row]]
-    convert: Callable[["RowReader"], Listing]
+    convert: Callable[["RowReader"], Record]
 
 
 @dataclass(frozen=True, slots=True)
-class RowSource:
-    """Rows to import, read once, and how each becomes a listing."""
+class RowSource(Generic[Record]):
+    """Rows to import, read once, and what each becomes."""
 
     name: str
     source: str
     rows: Iterator[Row]
-    convert: Callable[["RowReader"], Listing]
+    convert: Callable[["RowReader"], Record]
 
 
 @dataclass(slots=True)
@@ -138,13 +145,10 @@ class RowReader:
 
     def venue(self) -> tuple[str | None, str | None]:
         """MIC and exchange code; the code's MIC where the source gives none and the code is a market's."""
-        exchange = self.text("exchange", 32)
-        mic = self.text("mic")
+        exchange = self.text("exchange", MAX_EXCHANGE_LENGTH)
+        mic = self.parsed("mic", mic_code)
         if mic is not None:
-            code = mic.upper()
-            if len(code) == 4 and code.isascii() and code.isalnum():
-                return code, exchange
-            self.drop("mic", mic, "is no ISO 10383 market identifier code")
+            return mic, exchange
         return (mic_of_code(exchange) if exchange else None), exchange
 
     def identifiers(self, columns: Mapping[str, str]) -> dict[str, str]:
@@ -167,27 +171,20 @@ class RowReader:
 
     def decimal(self, column: str) -> Decimal | None:
         """A positive decimal number of sane size; None if empty, dropped if it is none."""
-        text = self.text(column)
-        if text is None:
-            return None
-        try:
-            number = Decimal(text)
-        except InvalidOperation:
-            number = Decimal("NaN")
-        sane = number.is_finite() and number > 0 and abs(number.adjusted()) <= MAX_DECIMAL_EXPONENT
-        if not sane:
-            self.drop(column, text, "is not a positive decimal number of sane size")
-            return None
-        return number
+        return self.parsed(column, positive_decimal)
 
     def date(self, column: str) -> date | None:
+        return self.parsed(column, calendar_date)
+
+    def parsed(self, column: str, parse: Callable[[str], T]) -> T | None:
+        """What `parse` makes of the column's text; None if it is empty, dropped for a ValueError's reason."""
         text = self.text(column)
         if text is None:
             return None
         try:
-            return date.fromisoformat(text)
-        except ValueError:
-            self.drop(column, text, "is not a date like 2026-01-31")
+            return parse(text)
+        except ValueError as error:
+            self.drop(column, text, str(error))
             return None
 
 

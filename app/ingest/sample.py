@@ -49,7 +49,7 @@ _INDICES: Final = (
 )
 
 
-def sample_source() -> RowSource:
+def sample_source() -> RowSource[Listing]:
     return RowSource(NAME, NAME, _rows(), _convert)
 
 

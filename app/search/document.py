@@ -4,17 +4,21 @@ Full rebuilds, refreshes and single reads from Postgres all come through here, s
 looks the same wherever it is read from.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any, Final, Protocol
 
 import orjson
 
 from app.domain.identifiers import IDENTIFIER_FIELDS
-from app.domain.instrument import decimal_text, public_id
-from app.domain.ranking import prominence, rank
-from app.domain.text import symbol_key, words
+from app.domain.instrument import AssetClass, decimal_text, public_id
+from app.domain.names import core_words, name_key, read_name
+from app.domain.ranking import points_of, prominence, rank
+from app.domain.sort_key import NAMES, SYMBOLS
+from app.domain.symbols import roots
+from app.domain.text import symbol_key
 from app.search.schema import SEPARATOR, tag_value
+from app.search.stored_json import stored
 
 
 class Row(Protocol):
@@ -29,12 +33,15 @@ MAX_SHORT_PREFIX: Final = 2
 A prefix query expands to every term that begins so, and RediSearch stops expanding at a limit: with
 one letter it would miss documents without a word.
 """
+WORD_START: Final = 3
+"""The beginnings of a name's words are indexed up to this length: a prefix so short begins hundreds of words,
+and RediSearch opens the list of each."""
 
 _JSON_OPTIONS: Final = orjson.OPT_UTC_Z | orjson.OPT_PASSTHROUGH_SUBCLASS
 
 
 def instrument_json(row: Row) -> bytes:
-    """The instrument as the contract shows it, finished for sending."""
+    """The instrument as the API shows it, finished for sending."""
     contract, attributes = row["contract"], row["attributes"]
     return orjson.dumps(
         {
@@ -67,38 +74,47 @@ def instrument_json(row: Row) -> bytes:
     )
 
 
-def document_values(row: Row) -> tuple[str | bytes | int, ...]:
+def document_values(row: Row) -> tuple[str | bytes, ...]:
     """The values of `schema.FIELDS`, in that order; "" where there is none, so that none is left over."""
-    number = row["id"]
-    symbol = tag_value(symbol_key(row["symbol"]))
-    name_words = words(row["name"])
-    aliases = [symbol_key(alias) for alias in row["aliases"]]
-    points = prominence(
-        row["status"], row["asset_class"], row["size_class"], row["mic"], primary=row["is_primary"]
-    )
+    asset_class, symbol = row["asset_class"], tag_value(symbol_key(row["symbol"]))
+    name = read_name(row["name"])
+    aliases = [tag_value(symbol_key(alias)) for alias in row["aliases"]]
+    searched = " ".join(name.searched)
+    # EUR/USD is not USD/EUR, whose words are the same.
+    is_ordered = asset_class == AssetClass.CURRENCY
     return (
-        row["version"],
-        instrument_json(row),
+        str(row["version"]),
+        stored(instrument_json(row)),
         symbol,
-        _tags(row[name] for name in IDENTIFIER_FIELDS),
-        " ".join(name_words),
-        name_words[0] if name_words else "",
-        _tags(_short_prefixes(symbol, *name_words[:1], *aliases)),
+        _tags(roots(symbol, row["mic"], asset_class, row["name"])),
+        _tags([row[kind] for kind in IDENTIFIER_FIELDS]),
+        searched,
+        "" if is_ordered else name_key(core_words(name.words, asset_class)),
+        _tags(name.first),
+        _tags(_short_prefixes(symbol, *name.words[:1], *aliases)),
+        _tags(word[:WORD_START] for word in name.searched),
         _tags(aliases),
-        row["asset_class"],
+        asset_class,
         row["mic"] or "",
         row["currency"] or "",
         row["country"] or "",
         tag_value(row["sector"] or ""),
         row["status"],
-        rank(points, number),
-        _microseconds(row["updated_at"]),
+        str(row_rank(row, name.words)),
+        str(_microseconds(row["updated_at"])),
+        str(NAMES.key(searched)),
+        str(SYMBOLS.key(symbol)),
     )
 
 
+def row_rank(row: Row, name_words: Sequence[str]) -> int:
+    """The sort key by relevance: ascending order is most prominent first."""
+    return rank(prominence(points_of(row, name_words)), row["id"])
+
+
 def _tags(values: Iterable[str | None]) -> str:
-    """The values of one TAG field, each once."""
-    return SEPARATOR.join(dict.fromkeys(tag_value(value) for value in values if value))
+    """The values of one TAG field, each once; none holds a separator."""
+    return SEPARATOR.join(filter(None, dict.fromkeys(values)))
 
 
 def _short_prefixes(*texts: str) -> list[str]:

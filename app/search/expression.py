@@ -4,140 +4,229 @@ No text of a caller ever becomes part of an expression: field names and operator
 `PARAMS`. So `@symbol:{*}` or `a|b -c` are searched for literally.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Final
 
+from app.domain.identifiers import is_identifier
+from app.domain.names import name_key, without_legal_forms
 from app.domain.query import Search, Sort
-from app.domain.text import symbol_key, words
-from app.search.document import MAX_SHORT_PREFIX
+from app.domain.ranking import LEADS, Way, pin_lead
+from app.domain.symbols import compact, ticker_and_venues
+from app.domain.text import identifier_key, most_edits, one_letter_swapped, spelled_out, symbol_key, words
+from app.search.document import MAX_SHORT_PREFIX, WORD_START
 from app.search.schema import tag_value
 
-MAX_SYMBOL_LIKE_LENGTH: Final = 5
-"""A single word of letters longer than this is a name before it is the beginning of a symbol."""
 
-_SORT_FIELDS: Final[Mapping[Sort, tuple[str, str]]] = {
-    Sort.RELEVANCE: ("rank", "ASC"),
-    Sort.SYMBOL: ("symbol", "ASC"),
-    Sort.NAME: ("name", "ASC"),
-    Sort.UPDATED_AT: ("updated", "DESC"),
+@dataclass(frozen=True, slots=True)
+class Order:
+    """How a sort orders: by a number, and where that is the same, by a text."""
+
+    field: str
+    is_ascending: bool = True
+    text: str = ""
+    """The field of the text; "" where the order of what has the same number does not matter."""
+
+
+ORDERS: Final[Mapping[Sort, Order]] = {
+    Sort.RELEVANCE: Order("rank"),
+    Sort.SYMBOL: Order("symbol_order", text="symbol"),
+    Sort.NAME: Order("name_order", text="name"),
+    Sort.UPDATED_AT: Order("updated", is_ascending=False),
 }
-NUMERIC_SORT_FIELDS: Final = ("rank", "updated")
+
+
+@dataclass(frozen=True, slots=True)
+class Tier:
+    """One way to match. Its hits come before those of another that are less than `lead` points better."""
+
+    expression: str
+    lead: int = 0
+    way: str = ""
+    """Names it in an explanation."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to ask RediSearch: disjoint `tiers` of one result, each sorted by `sort_field`.
+    """What to ask RediSearch: disjoint `tiers` of one result, each in the same order.
 
     `parameters` are name and value in turn, for all tiers alike.
     """
 
-    tiers: tuple[str, ...]
+    tiers: tuple[Tier, ...]
     parameters: tuple[str, ...]
-    sort_field: str
-    sort_order: str
+    order: Order
+    typed: bytes = b""
+    """The words of the text, where names that begin with them come first; b"" where none do."""
 
 
-def search_plan(search: Search) -> Plan:
-    """The tiers of a search: exact identifier or symbol, symbol prefix, name prefix, all words.
+def whole_or_begun(needed: Sequence[str]) -> Iterator[tuple[str, bool]]:
+    """Each word that must be in a name, and whether it may be the beginning of a word there.
 
-    A search without a text is the catalog: one tier of everything that the filters let through.
+    A short word is taken whole, for too many words begin so, unless it is the last of several: that one is
+    perhaps still being typed, and the others narrow the search.
     """
-    return _plan(search, inner_words=True)
+    for place, word in enumerate(needed, 1):
+        yield word, len(word) > MAX_SHORT_PREFIX or 1 < place == len(needed)
 
 
-def suggest_plan(search: Search) -> Plan:
-    """The tiers of an as-you-type search: all but the words in the middle of a name."""
-    return _plan(search, inner_words=False)
+def other_forms(text: str, text_words: Sequence[str]) -> dict[str, str]:
+    """A text's words -> the same with umlauts written as two letters; {} where not as many come of it."""
+    if text.isascii():
+        return {}
+    other = words(spelled_out(text))
+    return dict(zip(text_words, other, strict=True)) if len(other) == len(text_words) else {}
 
 
-def _plan(search: Search, *, inner_words: bool) -> Plan:
-    parameters = _Parameters()
-    filters = _filters(search.filters, parameters)
-    sort_field, sort_order = _SORT_FIELDS[search.sort]
-    if not search.text:
-        return Plan((filters or "*",), tuple(parameters.flat), sort_field, sort_order)
-    tiers = _text_tiers(search.text, parameters, inner_words=inner_words)
-    if search.sort is not Sort.RELEVANCE and tiers:
-        tiers = [_any(tiers)]
-    disjoint = (f"{filters} {tier} {_none(tiers[:place])}".strip() for place, tier in enumerate(tiers))
-    return Plan(tuple(disjoint), tuple(parameters.flat), sort_field, sort_order)
+class _Asked:
+    """What a text asks for, each part as an expression; the values go into `PARAMS`."""
 
+    def __init__(self, text: str) -> None:
+        self.parameters: list[str] = []
+        self._text = text
+        self.key = tag_value(symbol_key(text))
+        self._symbol = self.add(self.key) if self.key else ""
 
-class _Parameters:
-    """Values on their way into `PARAMS`."""
+    @cached_property
+    def words(self) -> list[str]:
+        return words(self._text)
 
-    def __init__(self) -> None:
-        self.flat: list[str] = []
+    @cached_property
+    def _others(self) -> dict[str, str]:
+        return other_forms(self._text, self.words)
 
     def add(self, value: str) -> str:
         """A reference to `value` for use in an expression."""
-        name = f"p{len(self.flat) // 2}"
-        self.flat += (name, value)
+        name = f"p{len(self.parameters) // 2}"
+        self.parameters += (name, value)
         return f"${name}"
 
+    def exact(self) -> str:
+        """An identifier, a symbol, or a ticker at the venue that is named with it."""
+        found = f"@symbol:{{{self._symbol}}}"
+        if identifier := identifier_key(self.key):
+            found += f" | @identifiers:{{{self.add(identifier)}}}"
+        if (asked := ticker_and_venues(self.key)) is not None:
+            ticker, mics = asked
+            root, venues = self.add(ticker), " | ".join(map(self.add, mics))
+            found += f" | ((@roots:{{{root}}} | @symbol:{{{root}}}) @mic:{{{venues}}})"
+        return f"({found})"
 
-def _filters(filters: Mapping[str, tuple[str, ...]], parameters: _Parameters) -> str:
+    def named(self) -> str:
+        """The root of a symbol, an alias, or a whole name, perhaps without its legal form."""
+        roots = " | ".join(self.add(root) for root in dict.fromkeys((self.key, compact(self.key))) if root)
+        found = f"@roots:{{{roots}}} | @aliases:{{{self._symbol}}}"
+        if self.words:
+            found += f" | @core_name:{{{self.add(name_key(without_legal_forms(self.words)))}}}"
+        return f"({found})"
+
+    def beginning(self) -> str:
+        """The beginning of a symbol, an alias or a name; of a name's first word, where more follow."""
+        if len(self.key) <= MAX_SHORT_PREFIX:
+            return f"@starts:{{{self._symbol}}}"
+        found = [f"@symbol:{{{self._symbol}*}}", f"@aliases:{{{self._symbol}*}}"]
+        if len(self.words) == 1 and len(self.words[0]) <= MAX_SHORT_PREFIX:
+            found.append(f"@starts:{{{self.add(self.words[0])}}}")
+        elif len(self.words) == 1:
+            found.append(f"@first_words:{{{self.add(self.words[0])}*}}")
+        elif self.words:
+            found.append(f"(@first_words:{{{self.add(self.words[0])}}} {self.every_word()})")
+        return f"({' | '.join(found)})"
+
+    def every_word(self) -> str:
+        """Every word is in the name, whole or as a word's beginning; legal forms need not be."""
+        needed = whole_or_begun(without_legal_forms(self.words))
+        parts = (self._word(word, may_begin=may_begin) for word, may_begin in needed)
+        return f"({' '.join(parts)})"
+
+    def nearly_every_word(self, edits: int) -> str:
+        """As `every_word`, but a word may have up to `edits` letters wrong; "" where none may have."""
+        needed = without_legal_forms(self.words)
+        allowed = [min(edits, most_edits(word)) for word in needed]
+        if max(allowed, default=0) < edits:
+            return ""
+        return f"@name:({' '.join(map(self._misspelt, needed, allowed))})"
+
+    def _word(self, word: str, *, may_begin: bool) -> str:
+        forms = dict.fromkeys((word, self._others.get(word, word)))
+        return _any([self._begun(form) if may_begin else f"@name:{self.add(form)}" for form in forms])
+
+    def _begun(self, word: str) -> str:
+        if len(word) > WORD_START:
+            return f"@name:{self.add(word)}*"
+        return f"@word_starts:{{{self.add(word)}{'*' if len(word) < WORD_START else ''}}}"
+
+    def _misspelt(self, word: str, edits: int) -> str:
+        whole = self.add(word)
+        forms = [f"{whole}*" if len(word) > MAX_SHORT_PREFIX else whole]
+        if edits:
+            forms += [self.add(swapped) for swapped in one_letter_swapped(word)]
+            forms.append(f"{'%' * edits}{whole}{'%' * edits}")
+        return _any(forms)
+
+
+WAYS: Final[Mapping[Way, Callable[[_Asked], str]]] = {
+    Way.EXACT: _Asked.exact,
+    Way.NAMED: _Asked.named,
+    Way.BEGINNING: _Asked.beginning,
+    Way.WORDS: _Asked.every_word,
+}
+EVERYTHING: Final = "*"
+PINNED: Final = "pinned"
+SUGGESTED: Final = (Way.EXACT, Way.NAMED, Way.BEGINNING)
+"""As somebody types: not the words in the middle of a name."""
+
+
+def is_unmistakable(text: str) -> bool:
+    """Whether a text means nothing else than what has it as identifier, or ticker and venue, if any has."""
+    return is_identifier(text) or ticker_and_venues(tag_value(symbol_key(text))) is not None
+
+
+def search_plan(search: Search, ways: Sequence[Way] = tuple(Way), pinned: Sequence[int] = ()) -> Plan:
+    """A search without a text is the catalog: one tier of all that the filters let through.
+
+    `pinned` are the ranks of instruments that come before all others, a tier for each.
+    """
+    asked = _Asked(search.text)
+    if not search.text:
+        return _plan(search, asked, [Tier("")])
+    if not asked.key:  # nothing but separators, which no instrument can be found by
+        return _plan(search, asked, [])
+    wanted = [way for way in ways if way is not Way.WORDS or asked.words]
+    first = [Tier(f"@rank:[{rank} {rank}]", pin_lead(place), PINNED) for place, rank in enumerate(pinned)]
+    plan = _plan(search, asked, [*first, *(Tier(WAYS[way](asked), LEADS[way], way) for way in wanted)])
+    is_typed = Way.BEGINNING in ways and len(asked.key) > MAX_SHORT_PREFIX
+    if is_typed and search.sort is Sort.RELEVANCE:
+        return replace(plan, typed=" ".join(asked.words).encode())
+    return plan
+
+
+def typo_plan(search: Search) -> Plan:
+    """Names whose words are nearly those of the search: first with one letter wrong in any, then with two."""
+    asked = _Asked(search.text)
+    tiers = [Tier(found) for edits in (1, 2) if (found := asked.nearly_every_word(edits))]
+    return _plan(search, asked, tiers)
+
+
+def _plan(search: Search, asked: _Asked, tiers: Sequence[Tier]) -> Plan:
+    filters = _filters(search.filters, asked)
+    if search.sort is not Sort.RELEVANCE and tiers:
+        tiers = [Tier(_any([tier.expression for tier in tiers]))]
+    disjoint = []
+    for place, tier in enumerate(tiers):
+        others = [f"-{better.expression}" for better in tiers[:place]]
+        parts = filter(None, (filters, tier.expression, *others))
+        disjoint.append(replace(tier, expression=" ".join(parts) or EVERYTHING))
+    return Plan(tuple(disjoint), tuple(asked.parameters), ORDERS[search.sort])
+
+
+def _filters(filters: Mapping[str, tuple[str, ...]], asked: _Asked) -> str:
     return " ".join(
-        f"@{name}:{{{' | '.join(parameters.add(tag_value(value)) for value in values)}}}"
+        f"@{name}:{{{' | '.join(asked.add(tag_value(value)) for value in values)}}}"
         for name, values in filters.items()
     )
 
 
-def _text_tiers(text: str, parameters: _Parameters, *, inner_words: bool) -> list[str]:
-    """Tiers for a text that is not empty, best first; they may overlap."""
-    key = tag_value(symbol_key(text))
-    if not key:  # nothing but separators, which no instrument can be found by
-        return []
-    name_words = words(text)
-    symbol = parameters.add(key)
-    exact = f"@symbol:{{{symbol}}} | @aliases:{{{symbol}}}"
-    if identifier := key.replace(" ", "").replace("-", ""):
-        exact += f" | @identifiers:{{{parameters.add(identifier)}}}"
-    if len(key) <= MAX_SHORT_PREFIX:
-        begins = [f"@starts:{{{symbol}}}"]
-    else:
-        symbol_prefix = f"(@symbol:{{{symbol}*}} | @aliases:{{{symbol}*}})"
-        name_prefix = _name_prefix(name_words, parameters)
-        if _is_name_first(key):
-            begins = [_any([symbol_prefix, *name_prefix])]
-        else:
-            begins = [symbol_prefix, *name_prefix]
-    inner = [_all_words(name_words, parameters)] if inner_words and name_words else []
-    return [f"({exact})", *begins, *inner]
-
-
-def _is_name_first(key: str) -> bool:
-    return key.isalpha() and len(key) > MAX_SYMBOL_LIKE_LENGTH
-
-
-def _name_prefix(name_words: Sequence[str], parameters: _Parameters) -> list[str]:
-    """Names that begin with the first word and have all others; none where the text has no word."""
-    if not name_words:
-        return []
-    first, *others = name_words
-    begin = parameters.add(first)
-    if not others:
-        return [f"@first_word:{{{begin}*}}" if len(first) > MAX_SHORT_PREFIX else f"@starts:{{{begin}}}"]
-    return [f"(@first_word:{{{begin}}} {_all_words(name_words, parameters)})"]
-
-
-def _all_words(name_words: Sequence[str], parameters: _Parameters) -> str:
-    """Every word is in the name, whole or as a word's beginning.
-
-    A short word is taken whole, for too many words begin so, unless it is the last of several: that
-    one is perhaps still being typed, and the others narrow the search.
-    """
-    parts = []
-    for place, word in enumerate(name_words, 1):
-        may_begin = len(word) > MAX_SHORT_PREFIX or 1 < place == len(name_words)
-        parts.append(parameters.add(word) + ("*" if may_begin else ""))
-    return f"@name:({' '.join(parts)})"
-
-
 def _any(expressions: Sequence[str]) -> str:
     return expressions[0] if len(expressions) == 1 else f"({' | '.join(expressions)})"
-
-
-def _none(expressions: Sequence[str]) -> str:
-    return " ".join(f"-{expression}" for expression in expressions)

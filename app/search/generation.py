@@ -37,6 +37,11 @@ class IndexNames:
         return f"ir:generations:{self.fingerprint}"
 
     @property
+    def refreshes_key(self) -> str:
+        """List: the last refreshes, newest first (see `app.store.refreshes`)."""
+        return f"ir:refreshes:{self.fingerprint}"
+
+    @property
     def lease(self) -> str:
         """The lease in Postgres of whoever writes these generations."""
         return f"{LEASE_PREFIX}{self.fingerprint}"
@@ -58,6 +63,16 @@ def document_prefix(generation: int) -> str:
 
 def document_key(generation: int, instrument_number: int) -> str:
     return f"{document_prefix(generation)}{instrument_number}"
+
+
+def parked_key(generation: int) -> str:
+    """Hash beside the documents: the key of each that could not be made of its row, and why."""
+    return f"ir:parked:{generation}"
+
+
+def cells_key(generation: int) -> str:
+    """Hash beside the documents: how many have the same values of all filters (see `app.search.cells`)."""
+    return f"ir:cells:{generation}"
 
 
 def state_key(generation: int) -> str:

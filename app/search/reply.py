@@ -1,34 +1,58 @@
-"""FT.SEARCH's reply (RESP3) to hits, and hits to the answer's bytes, without decoding an instrument."""
+"""FT.SEARCH's reply (RESP3) to hits, without decoding an instrument."""
 
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+from app.search.stored_json import finished
+
+_NOTHING: Final[Mapping[bytes, bytes]] = {}
 
 
-@dataclass(frozen=True, slots=True)
-class Hit:
-    """One instrument's finished JSON, and its key in the order of the search where that is a number."""
+class Hit(NamedTuple):
+    """One instrument: what was asked for of it, b"" the rest."""
 
+    key: int
+    """Its place in the order of the search, leads included."""
     json: bytes
-    sort_key: int | None
+    """As Redis holds it, until `finish`."""
+    name: bytes = b""
+    """The words by which its name is found."""
+    way: str = ""
+    """How it matches; "" where the search has no text, or another order."""
+    lead: int = 0
+    """What that is worth, in points."""
+    begins_lead: int = 0
+    """And that its name begins as was typed."""
 
 
-@dataclass(frozen=True, slots=True)
-class TierReply:
+class TierReply(NamedTuple):
     """What one tier answered; `total` is how many match it, `warnings` why there may be more."""
 
-    hits: list[Hit]
+    hits: list[tuple[int, bytes, bytes]]
+    """Of each its sort key, its JSON and its name, as far as they were asked for."""
     total: int
-    warnings: tuple[str, ...]
+    warnings: Sequence[str]
+    command: Sequence[str | bytes | int]
+    """What it is the answer to."""
 
 
-def parse_reply(reply: dict[bytes, Any], sort_field: str | None) -> TierReply:
-    """The hits of a reply; `sort_field` names the numeric field that was returned beside the JSON."""
-    key = sort_field.encode() if sort_field else None
-    hits = []
-    for result in reply[b"results"]:
-        fields = result[b"extra_attributes"]
-        # A document that was removed between matching and loading comes without fields.
-        if b"json" in fields:
-            hits.append(Hit(fields[b"json"], int(float(fields[key])) if key else None))
-    warnings = tuple(warning.decode() for warning in reply.get(b"warning", ()))
-    return TierReply(hits, reply[b"total_results"], warnings)
+def parse_reply(
+    reply: Mapping[bytes, Any], sort_field: str, command: Sequence[str | bytes | int]
+) -> TierReply:
+    """The hits of a reply; `sort_field` names the number that was returned beside the JSON."""
+    key = sort_field.encode()
+    # A document that was removed between matching and loading comes without fields.
+    hits = [
+        (int(float(fields[key])), fields.get(b"json", b""), fields.get(b"name", b""))
+        for result in reply[b"results"]
+        if (fields := result.get(b"extra_attributes", _NOTHING))
+    ]
+    warnings = [warning.decode() for warning in reply.get(b"warning", ())]
+    return TierReply(hits, reply[b"total_results"], warnings, command)
+
+
+def finish(hits: Sequence[Hit]) -> list[Hit]:
+    """The hits with their JSON as callers get it."""
+    return [
+        hit._replace(json=json) for hit, json in zip(hits, finished([hit.json for hit in hits]), strict=True)
+    ]

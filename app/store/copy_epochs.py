@@ -64,6 +64,11 @@ class CopyEpochs:
         return self.last_readable if time.monotonic() - self._asked_at < TRUST_S else None
 
     @property
+    def are_copies_read(self) -> bool:
+        """Whether profiles are read from Redis at this moment, rather than from Postgres."""
+        return self.readable is not None and self._server.is_connected
+
+    @property
     def last_readable(self) -> Epoch | None:
         """The epoch whose copies could be read when Postgres was last asked."""
         known = self._known
@@ -110,7 +115,7 @@ class CopyEpochs:
         epoch = _epoch(await connection.fetchrow(SQL["state"]))
         self._known, self._asked_at, self.postgres_is_away = epoch, asked_at, False
         self._notice(epoch)
-        metrics.PROFILE_COPIES_READABLE.set(0 if self.readable is None else 1)
+        metrics.PROFILE_COPIES_READABLE.set(self.are_copies_read)
         if run_id is None:
             return
         if epoch.suspended:

@@ -4,7 +4,6 @@ A server that was restarted or replaced may have lost the newest marks; so every
 it is meant for, and is not sent to another one.
 """
 
-import asyncio
 import re
 from typing import Any, Final
 
@@ -12,8 +11,8 @@ import structlog
 from redis.asyncio.connection import AbstractConnection
 
 from app.domain.errors import RedisUnavailable
-from app.store.redis import open_redis, redis_errors
-from app.store.redis_line import RedisLine
+from app.store.redis import open_redis
+from app.store.redis_line import RedisLine, open_line
 
 CONNECT_TIMEOUT_S: Final = 0.5
 REPLY_TIMEOUT_S: Final = 0.5
@@ -27,11 +26,19 @@ class CopyServer:
     """After a failure nothing is sent until a `probe` succeeded, so that nobody waits for a dead server."""
 
     def __init__(self, url: str) -> None:
-        self._pool = open_redis(url, pool_size=1, timeout_s=None, on_connect=self._identify).connection_pool
+        self._client = open_redis(url, pool_size=1, timeout_s=None, on_connect=self._identify)
         self._line: RedisLine | None = None
         self._run_id: str | None = None
 
+    @property
+    def is_connected(self) -> bool:
+        return self._line is not None
+
     async def close(self) -> None:
+        await self._hang_up()
+        await self._client.aclose()
+
+    async def _hang_up(self) -> None:
         if self._line is not None:
             await self._line.close()
             self._line = None
@@ -42,12 +49,14 @@ class CopyServer:
             if self._line is not None:
                 await self._line.send("PING")
             else:
-                self._line = await self._connect()
+                self._line = await open_line(
+                    self._client, within_s=CONNECT_TIMEOUT_S, reply_timeout_s=REPLY_TIMEOUT_S
+                )
                 log.info("Redis holds copies of profiles", run_id=self._run_id)
         except RedisUnavailable as error:
             if self._line is not None:
                 log.warning("copies of profiles cannot be used", reason=str(error))
-            await self.close()
+            await self._hang_up()
             return None
         return self._run_id
 
@@ -61,13 +70,6 @@ class CopyServer:
         if run_id != self._run_id:
             raise RedisUnavailable("another Redis answers")
         return await self._line.send(*arguments)
-
-    async def _connect(self) -> RedisLine:
-        connection: AbstractConnection = self._pool.make_connection()  # type: ignore[no-untyped-call]
-        with redis_errors():
-            async with asyncio.timeout(CONNECT_TIMEOUT_S):
-                await connection.connect()  # type: ignore[no-untyped-call]
-        return RedisLine(connection, REPLY_TIMEOUT_S)
 
     async def _identify(self, connection: AbstractConnection) -> None:
         await connection.on_connect()

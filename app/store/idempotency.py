@@ -33,9 +33,12 @@ class Once:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a write answered: the body, and the profile and version that it tells of."""
+    """What a write answered: the body, and what it tells of, in which version.
 
-    profile_id: UUID
+    `subject` is the id of a profile; of an instrument its number, as a UUID.
+    """
+
+    subject: UUID
     version: int
     body: bytes
     replayed: bool = False
@@ -66,7 +69,7 @@ def remember_answer(once: Once, answer: Answer) -> Steps[None]:
         SQL["remember"],
         scope=once.scope,
         body_sha256=once.body_sha256.hex(),
-        profile=answer.profile_id,
+        profile=answer.subject,
         version=answer.version,
         answer=answer.body.hex(),
         hours=KEPT_HOURS,

@@ -8,13 +8,16 @@ import orjson
 
 from app.domain.instrument import Listing, decimal_text, public_id
 from app.domain.venues import VENUES
-from app.store.postgres import Connection, open_connection, postgres_errors
+from app.store.locks import Lock, take
+from app.store.postgres import LONG_STATEMENT_TIMEOUT_S, Connection, open_connection, postgres_errors
 from app.store.statements import Statements
+from app.store.writing import Writer, sign
 
 SQL: Final = Statements("imports.sql")
 
 _SAME_THING: Final = "repeats an earlier row, and fills what that one leaves open"
 _OTHER_THING: Final = "an earlier row has the same symbol at the same venue for another asset class"
+_CHANGED_MEANWHILE: Final = "was changed by somebody else while the import ran; import it again"
 _COLUMNS: Final = (
     "ord",
     "source",
@@ -82,10 +85,10 @@ async def merge_listings(
             sources.add(item.source)
             yield _record(item)
 
-    async with open_connection(url) as connection:
+    async with open_connection(url, statement_timeout_s=LONG_STATEMENT_TIMEOUT_S) as connection:
         with postgres_errors():
             async with connection.transaction():
-                await connection.execute(SQL["lock_imports"])
+                await take(connection, Lock.IMPORTS)
                 await _stage(connection, records(), actor)
                 refusals = await _remove_duplicates(connection)
                 await connection.execute(SQL["match_by_source"])
@@ -97,6 +100,10 @@ async def merge_listings(
                 refusals += await _merge(connection, overwrite=overwrite)
                 # Changes first: a symbol that one of them gives up may be a new instrument's.
                 changed = _count(await connection.execute(SQL["update_changed"]))
+                refusals += [
+                    Refusal(record["ord"], False, _CHANGED_MEANWHILE)
+                    for record in await connection.fetch(SQL["changed_meanwhile"])
+                ]
                 created = _count(await connection.execute(SQL["insert_new"]))
                 await connection.execute(SQL["update_other_primaries"])
                 # The indexer reads by an index that the planner must know to be worth it.
@@ -112,7 +119,7 @@ async def instruments_exist(url: str) -> bool:
 
 async def _stage(connection: Connection, records: AsyncIterable[tuple[object, ...]], actor: str) -> None:
     await connection.execute("SET LOCAL work_mem = '256MB'")
-    await connection.fetchval(SQL["set_actor"], actor)
+    await sign(connection, Writer(actor))
     await connection.execute(SQL["create_staging"])
     await connection.execute(SQL["create_venues"])
     venues = VENUES.values()

@@ -12,7 +12,13 @@ import asyncpg
 import orjson
 
 from app.search.document import Row, instrument_json
-from app.store.postgres import Connection, Postgres, open_connection, postgres_errors
+from app.store.postgres import (
+    LONG_STATEMENT_TIMEOUT_S,
+    Connection,
+    Postgres,
+    open_connection,
+    postgres_errors,
+)
 from app.store.statements import Statements
 
 SQL: Final = Statements("instruments.sql")
@@ -58,10 +64,9 @@ class Position:
         return time.monotonic() - self.taken_at
 
 
-async def read_instrument(postgres: Postgres, number: int) -> StoredInstrument | None:
-    """One instrument as Postgres has it now. Raises PostgresUnavailable."""
-    async with postgres.connection() as connection:
-        row = await connection.fetchrow(SQL["one"], number)
+async def read_instrument(connection: Connection, number: int) -> StoredInstrument | None:
+    """One instrument as Postgres has it now."""
+    row = await connection.fetchrow(SQL["one"], number)
     return None if row is None else StoredInstrument(instrument_json(row), row["version"])
 
 
@@ -128,9 +133,9 @@ class Snapshot:
         """Those of the instruments that there are."""
         return await self.connection.fetch(SQL["some"], numbers)
 
-    async def sample(self, size: int, *, seed: int) -> Sequence[Row]:
-        """Some instruments, others with another seed."""
-        return await self.connection.fetch(SQL["sample"], seed, size)
+    async def sample(self, size: int, *, seed: int) -> list[int]:
+        """The numbers of some instruments, others with another seed."""
+        return [record["id"] for record in await self.connection.fetch(SQL["sample"], seed, size)]
 
     async def rows(self, since: int | None, batch: int) -> AsyncIterator[Sequence[Row]]:
         """Everything, or what changed at or after the watermark `since`, in batches."""
@@ -159,7 +164,7 @@ class Snapshot:
 @asynccontextmanager
 async def open_snapshot(url: str) -> AsyncIterator[Snapshot]:
     """A snapshot on a connection of its own. Raises PostgresUnavailable, also from inside."""
-    async with open_connection(url) as connection:
+    async with open_connection(url, statement_timeout_s=LONG_STATEMENT_TIMEOUT_S) as connection:
         with postgres_errors():
             async with connection.transaction(isolation="repeatable_read", readonly=True):
                 yield Snapshot(connection)

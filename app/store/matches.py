@@ -11,8 +11,9 @@ from redis.asyncio import Redis
 from app.domain.errors import IndexNotReady, SearchTimedOut
 from app.domain.query import Search
 from app.domain.ranking import ranked_number
+from app.search.command import search_command
 from app.search.expression import search_plan
-from app.search.generation import index_name
+from app.store.index_state import read_live_state
 from app.store.redis import execute, is_unknown_index, redis_errors
 
 PAGE_SIZE: Final = 5000
@@ -30,12 +31,22 @@ async def read_matches(
     for tier in plan.tiers:
         bounds = ""
         while True:
-            ranks = await _page(client, generation, tier + bounds, plan.parameters, page_size, timeout_ms)
+            ranks = await _page(
+                client, generation, tier.expression + bounds, plan.parameters, page_size, timeout_ms
+            )
             numbers += (ranked_number(rank) for rank in ranks)
             if len(ranks) < page_size:
                 break
             bounds = f" @rank:[({ranks[-1]} +inf]"
     return sorted(numbers)
+
+
+async def read_live_matches(client: Redis, search: Search, *, timeout_ms: int) -> list[int]:
+    """As `read_matches`, in the index that is live now."""
+    state = await read_live_state(client)
+    if state is None:
+        raise IndexNotReady("the search index is not filled yet; try again in a moment")
+    return await read_matches(client, state.generation, search, timeout_ms=timeout_ms)
 
 
 async def _page(
@@ -46,12 +57,12 @@ async def _page(
     page_size: int,
     timeout_ms: int,
 ) -> list[int]:
-    arguments: list[str | int] = ["FT.SEARCH", index_name(generation), expression]
-    arguments += ["RETURN", 1, "rank", "SORTBY", "rank", "ASC", "LIMIT", 0, page_size]
-    arguments += ["PARAMS", len(parameters), *parameters, "TIMEOUT", timeout_ms, "DIALECT", 2]
+    command = search_command(
+        generation, expression, parameters, returned=["rank"], limit=page_size, timeout_ms=timeout_ms
+    )
     with redis_errors():
         try:
-            reply = await execute(client, *arguments)
+            reply = await execute(client, *command)
         except exceptions.ResponseError as error:
             if is_unknown_index(error):
                 raise IndexNotReady("the search index is gone; the indexer will fill it again") from error

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from importlib import resources
 from typing import Final
 
-import asyncpg
 from alembic import command
 from alembic.config import Config
 from alembic.util import CommandError
@@ -14,10 +13,10 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
 from app.domain.errors import PostgresUnavailable
-from app.store.postgres import open_connection, postgres_errors
+from app.store.locks import Lock
+from app.store.postgres import connect, open_connection, postgres_errors
 
-_LOCK: Final = 7_236_451_908_113
-"""Key of the advisory lock that two simultaneous migrations meet at; any fixed number does."""
+LOCK_TIMEOUT_S: Final = 10
 
 
 async def upgrade(url: str, revision: str = "head") -> None:
@@ -35,12 +34,14 @@ async def _migrate(url: str, run: Callable[[Config], None]) -> None:
         pass  # a server that cannot be used is told as everywhere else
     # asyncpg reads the URL itself, so that it means here what it means everywhere else.
     engine = create_async_engine(
-        "postgresql+asyncpg://", async_creator=lambda: asyncpg.connect(url), poolclass=NullPool
+        "postgresql+asyncpg://", async_creator=lambda: connect(url), poolclass=NullPool
     )
     try:
         with postgres_errors():
             async with engine.begin() as connection:
-                await connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+                await connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": Lock.MIGRATION})
+                # Behind who reads for long, everybody else would wait for us.
+                await connection.execute(text(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT_S}s'"))
                 await connection.run_sync(lambda sync_connection: run(_config(sync_connection)))
     except (SQLAlchemyError, CommandError) as error:
         raise PostgresUnavailable(f"the migration failed: {getattr(error, 'orig', error)}") from error

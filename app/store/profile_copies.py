@@ -81,7 +81,7 @@ class ProfileCopies:
 
     @property
     def are_readable(self) -> bool:
-        return self._epochs.readable is not None
+        return self._epochs.are_copies_read
 
     @property
     def postgres_is_away(self) -> bool:

@@ -51,7 +51,7 @@ class StoredProfile:
 
 @dataclass(frozen=True, slots=True)
 class ShownProfile:
-    """A profile as the contract shows it, finished for sending."""
+    """A profile as the API shows it, finished for sending."""
 
     id: UUID
     owner: str

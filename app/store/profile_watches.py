@@ -14,12 +14,13 @@ from typing import Final
 from uuid import UUID
 
 import orjson
+from redis.asyncio import Redis
 
+from app.store.matches import read_live_matches
 from app.store.postgres import Connection, Postgres
 from app.store.profile_changes import SQL, append, tell_instruments, tell_membership
 from app.store.profile_rows import ProfileEvent
 from app.store.profile_writes import Author, no_such_profile
-from app.store.search_index import SearchIndex
 
 EVENTS_CHANNEL: Final = "profile_events"
 """Notified of a profile's id when it has new events and is listened to."""
@@ -39,9 +40,9 @@ class EventPage:
 class ProfileWatches:
     """Methods raise PostgresUnavailable."""
 
-    def __init__(self, postgres: Postgres, index: SearchIndex, search_timeout_ms: int) -> None:
+    def __init__(self, postgres: Postgres, client: Redis, search_timeout_ms: int) -> None:
         self._postgres = postgres
-        self._read_matches = partial(index.read_matches, timeout_ms=search_timeout_ms)
+        self._read_matches = partial(read_live_matches, client, timeout_ms=search_timeout_ms)
 
     async def begin(self, author: Author, profile_id: UUID) -> int:
         """The number of the newest event; everything later will be told, while the watch is kept.

@@ -9,7 +9,6 @@ acknowledgement.
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from enum import StrEnum
 from typing import Final
 from uuid import UUID
 
@@ -40,21 +39,16 @@ from app.store.profile_writes import (
     unusable_instruments,
     update_profile,
 )
+from app.store.source import Source
 from app.store.steps import Steps
 from app.store.write_groups import Write, WriteGroups
-
-
-class Source(StrEnum):
-    POSTGRES = "postgres"
-    REDIS = "redis"
-
 
 MANY_INSTRUMENTS: Final = 1_000
 """A write that names more has a transaction of its own."""
 DOUBT_S: Final = 1.0
 """How long Postgres is waited for when it did not answer lately and there is a copy."""
 
-_READS: Final = {source: metrics.PROFILE_READS.labels(source) for source in Source}
+_READS: Final = {source: metrics.PROFILE_READS.labels(source) for source in (Source.REDIS, Source.POSTGRES)}
 _FIRST_ID: Final = UUID(int=0)
 
 

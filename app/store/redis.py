@@ -15,6 +15,8 @@ from redis.commands.core import AsyncScript
 from redis.maint_notifications import MaintNotificationsConfig
 
 from app.domain.errors import LeaseLost, RedisUnavailable
+from app.store.sentinel import SentinelPool
+from app.store.sentinel_url import is_sentinel_url
 
 CONNECT_TIMEOUT_S: Final = 2.0
 POOL_WAIT_S: Final = 2.0
@@ -74,10 +76,14 @@ def translated(error: Exception) -> RedisUnavailable | LeaseLost | None:
             | exceptions.ReadOnlyError()
         ):
             return RedisUnavailable(f"Redis cannot be used: {error}")
+        case EngineUnusable():
+            return RedisUnavailable(str(error))
         case exceptions.ConnectionError() | exceptions.TimeoutError() | OSError():
-            return RedisUnavailable(f"Redis does not answer: {error}")
+            return RedisUnavailable(f"Redis does not answer: {str(error) or type(error).__name__}")
         case exceptions.ResponseError() if "FENCED" in str(error):
-            return LeaseLost("another indexer leads now, or Redis was emptied")
+            return LeaseLost(
+                f"another indexer leads now, or Redis was emptied, restarted or replaced ({error})"
+            )
         case exceptions.ResponseError() if str(error).startswith(_UNUSABLE):
             return RedisUnavailable(f"Redis cannot be used: {error}")
     return None
@@ -96,19 +102,25 @@ def open_redis(
     carried out.
     `on_connect` sets each new connection up in the driver's stead, by its `on_connect()`, and may ask more.
     """
-    pool = BlockingConnectionPool.from_url(
-        url,
-        max_connections=pool_size,
-        timeout=POOL_WAIT_S,
-        protocol=3,
-        socket_timeout=timeout_s,
-        socket_connect_timeout=CONNECT_TIMEOUT_S,
-        redis_connect_func=on_connect,
-        maint_notifications_config=MaintNotificationsConfig(enabled=False),  # no messages unasked
-        retry=Retry(NoBackoff(), 0),
-        decode_responses=False,
-    )
-    return Redis.from_pool(pool)
+    options: dict[str, Any] = {
+        "max_connections": pool_size,
+        "timeout": POOL_WAIT_S,
+        "protocol": 3,
+        "socket_timeout": timeout_s,
+        "socket_connect_timeout": CONNECT_TIMEOUT_S,
+        "redis_connect_func": on_connect,
+        "maint_notifications_config": MaintNotificationsConfig(enabled=False),  # no messages unasked
+        "retry": Retry(NoBackoff(), 0),
+        "decode_responses": False,
+    }
+    if is_sentinel_url(url):
+        return Redis.from_pool(SentinelPool(url, **options))
+    return Redis.from_pool(BlockingConnectionPool.from_url(url, **options))
+
+
+def open_search_redis(url: str, *, pool_size: int, timeout_s: float | None) -> "Redis":
+    """As `open_redis`, of a Redis that holds the index: each connection readies the query engine first."""
+    return open_redis(url, pool_size=pool_size, timeout_s=timeout_s, on_connect=_prepare_engine)
 
 
 @cache
@@ -116,30 +128,43 @@ def script_text(name: str) -> str:
     return resources.files("app.store").joinpath("lua", f"{name}.lua").read_text(encoding="utf-8")
 
 
-def load_script(client: "Redis", name: str) -> AsyncScript:
-    """The Lua script `lua/<name>.lua`, sent by its hash and loaded where it is unknown."""
-    return client.register_script(script_text(name))
+def load_script(client: "Redis", *names: str) -> AsyncScript:
+    """The Lua scripts `lua/<name>.lua` as one, sent by its hash and loaded where it is unknown."""
+    return client.register_script("".join(map(script_text, names)))
 
 
-async def prepare_engine(client: "Redis") -> None:
-    """Check the query engine's version and set what the queries rely on. Raises RedisUnavailable."""
-    with redis_errors():
-        modules = cast("list[dict[bytes, Any]]", await execute(client, "MODULE", "LIST"))
-        versions = [module[b"ver"] for module in modules if module[b"name"] in (b"search", b"searchlight")]
-        if not versions or max(versions) < MIN_SEARCH_VERSION:
-            found = f"version {max(versions)}" if versions else "none"
-            raise RedisUnavailable(
-                f"this Redis has no usable query engine (found {found}, needs {MIN_SEARCH_VERSION}); "
-                "use Redis Stack 7.4 or Redis 8"
-            )
-        for name, value in ENGINE_SETTINGS.items():
-            try:
-                if max(versions) >= 80_000:
-                    await execute(client, "CONFIG", "SET", _REDIS_8_NAMES[name], value)
-                else:
-                    await execute(client, "FT.CONFIG", "SET", name, value)
-            except exceptions.ResponseError as error:
-                raise RedisUnavailable(f"the query engine's {name} cannot be set: {error}") from error
+class EngineUnusable(exceptions.ConnectionError):
+    """This Redis answers, but cannot do what searches need."""
+
+
+async def _prepare_engine(connection: AbstractConnection) -> None:
+    """Check the query engine's version and set what the queries rely on. Raises EngineUnusable.
+
+    At each connection: a server that was restarted, or a replica that took over, does not have
+    these settings.
+    """
+
+    async def execute(*arguments: str) -> Any:
+        await connection.send_command(*arguments)
+        return await connection.read_response()
+
+    await connection.on_connect()
+    modules = await execute("MODULE", "LIST")
+    versions = [module[b"ver"] for module in modules if module[b"name"] in (b"search", b"searchlight")]
+    if not versions or max(versions) < MIN_SEARCH_VERSION:
+        found = f"version {max(versions)}" if versions else "none"
+        raise EngineUnusable(
+            f"this Redis has no usable query engine (found {found}, needs {MIN_SEARCH_VERSION}); "
+            "use Redis Stack 7.4 or Redis 8"
+        )
+    for name, value in ENGINE_SETTINGS.items():
+        try:
+            if max(versions) >= 80_000:
+                await execute("CONFIG", "SET", _REDIS_8_NAMES[name], value)
+            else:
+                await execute("FT.CONFIG", "SET", name, value)
+        except exceptions.ResponseError as error:
+            raise EngineUnusable(f"the query engine's {name} cannot be set: {error}") from error
 
 
 def is_unknown_index(error: exceptions.ResponseError) -> bool:

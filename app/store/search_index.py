@@ -1,54 +1,60 @@
-"""Reads from the search index: searches, single instruments, and how fresh the index is.
+"""Asks the search index, and keeps in mind which generation is live and how fresh it is.
 
 Searches name the generation that the state said is live, not the alias, so that an answer and its
 `X-Index-Generation` never disagree.
 """
 
 import asyncio
+import contextlib
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Final
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from functools import cache
+from typing import Any, Final, TypeVar
 
 import structlog
 from redis import exceptions
 from redis.asyncio import Redis
 
 from app import metrics
-from app.domain.cursor import Cursor
 from app.domain.errors import CursorExpired, IndexNotReady, RedisUnavailable, SearchTimedOut
-from app.domain.query import Search
-from app.search.expression import NUMERIC_SORT_FIELDS, Plan
-from app.search.generation import document_key, index_name
-from app.search.reply import Hit, TierReply, parse_reply
-from app.store.index_state import IndexState, read_live_state, read_state
-from app.store.matches import read_matches
-from app.store.redis import execute, is_unknown_index, prepare_engine, redis_errors
+from app.search.generation import OWN, document_key
+from app.search.schema import KEY_OF
+from app.search.stored_json import finished
+from app.store.circuit import Circuit, in_time
+from app.store.index_state import IndexState, state_commands, state_of
+from app.store.redis import execute, is_unknown_index, redis_errors, script_text
+from app.store.redis_line import Command
+from app.store.shared_line import SharedLine
 
 STATE_POLL_S: Final = 0.5
+STATE_WITHIN_S: Final = 1.0
+PROBES_TO_OPEN: Final = 2
+"""So many in a row fail: half a second of silence is no pause."""
+PROBE_S: Final = 0.05
+"""Between looks at a Redis that does not answer."""
+REPLY_GRACE_S: Final = 0.05
+"""So that a search which the engine cuts short is still answered."""
+LONGEST_REPLY_S: Final = 65.0
+"""After such a silence a connection is given up, whoever waits: longer than a search may take."""
+NO_RANK: Final = -1
+"""Nothing has it."""
+
+_Answer = TypeVar("_Answer")
+
+_seconds = cache(metrics.SEARCH_SECONDS.labels)
 
 log = structlog.get_logger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """One page of a result. `next` is where the following one begins, None on the last."""
-
-    hits: list[bytes]
-    total: int
-    generation: int
-    age_s: float
-    """Seconds since that generation last equalled Postgres."""
-    partial: str | None
-    """Why the search was cut short; None if it was not."""
-    next: Cursor | None
 
 
 class SearchIndex:
     """The live index. Methods raise IndexNotReady and RedisUnavailable."""
 
-    def __init__(self, client: Redis) -> None:
+    def __init__(self, client: Redis, share_ms: int) -> None:
         self.client = client
+        self.share_ms = share_ms
+        """How long Redis is waited for by those who can do without."""
+        self._line = SharedLine(client, LONGEST_REPLY_S)
+        self._circuit = Circuit()
         self.known_state: IndexState | None = None
         """The live generation as last seen; None before the first fill."""
 
@@ -60,169 +66,128 @@ class SearchIndex:
         return self.known_state
 
     async def follow(self) -> None:
-        """Keep the state fresh, for ever. To be run as a task."""
-        reachable = True
+        """Keep the state fresh, and find out whether Redis answers, for ever. To be run as a task."""
+        failures = 0
         while True:
+            self._circuit.doubted.clear()
             try:
-                if not reachable:  # it may have been restarted, with its own settings
-                    await prepare_engine(self.client)
-                await self.read_state()
-                reachable = True
+                # One round trip decides: several would measure how busy this process is.
+                async with in_time(self.share_ms / 1000):
+                    with redis_errors():
+                        await execute(self.client, "PING")
+                async with in_time(STATE_WITHIN_S):
+                    await self._read_state()
             except RedisUnavailable as error:
-                if reachable:
+                failures += 1
+                if failures == PROBES_TO_OPEN:
                     log.warning("index state cannot be read", reason=str(error))
-                reachable = False
-            await asyncio.sleep(STATE_POLL_S)
+                    self._circuit.open()
+                    await self._line.drop()  # perhaps the server is gone, and did not say so
+                await asyncio.sleep(PROBE_S)
+            else:
+                failures = 0
+                self._circuit.close()
+                await asyncio.sleep(PROBE_S)  # however many doubt it
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(STATE_POLL_S):
+                        await self._circuit.doubted.wait()
+
+    async def close(self) -> None:
+        await self._line.close()
 
     async def read_state(self) -> IndexState | None:
-        self.known_state = await read_live_state(self.client)
+        """The live generation as it is now; None before the first fill."""
+        with self._circuit:
+            async with in_time(self.share_ms / 1000):
+                return await self._read_state()
+
+    async def _read_state(self) -> IndexState | None:
+        (live,) = await self._line.ask([("GET", OWN.live_key)], STATE_WITHIN_S)
+        self.known_state = None if live is None else await self._state_of(int(live))
         if self.known_state is not None:
             metrics.INDEX_GENERATION.set(self.known_state.generation)
         return self.known_state
 
+    async def _state_of(self, generation: int) -> IndexState | None:
+        """By the connection that searches go by, so that both are of the same server."""
+        return state_of(generation, await self._line.ask(state_commands(generation), STATE_WITHIN_S))
+
+    async def age_s(self, generation: int) -> float:
+        """Seconds since a generation last equalled Postgres."""
+        state = self.known_state
+        if state is None or state.generation != generation:  # a cursor into a generation that is kept
+            state = await self._state_of(generation)
+        return state.current_age_s if state else float("inf")
+
     async def read_instrument(self, number: int) -> tuple[bytes, int] | None:
         """The finished JSON of an instrument and its version; None if the index does not have it."""
-        key = document_key(self.state.generation, number)
-        with redis_errors():
-            document, version = await execute(self.client, "HMGET", key, "json", "version")
-        return None if document is None else (document, int(version))
+        command = ("HMGET", document_key(self.state.generation, number), "json", "version")
+        ((document, version),) = await self.execute([command], self.share_ms)
+        if document is None:
+            return None
+        (json,) = finished([document])
+        return json, int(version)
 
     async def read_documents(self, numbers: Sequence[int]) -> list[bytes]:
         """The finished JSON of those instruments that the index has, in the order given."""
-        generation = self.state.generation
-        pipeline = self.client.pipeline(transaction=False)
-        for number in numbers:
-            pipeline.hget(document_key(generation, number), "json")
-        with redis_errors():
-            return [document for document in await pipeline.execute() if document is not None]
+        (held,) = await self.execute([documents_command(self.state.generation, numbers)], self.share_ms)
+        return finished([document for document in held if document is not None])
 
-    async def read_matches(self, search: Search, *, timeout_ms: int) -> list[int]:
-        """The numbers of everything that a search selects in the index that is live now."""
-        await self.read_state()
-        return await read_matches(self.client, self.state.generation, search, timeout_ms=timeout_ms)
+    async def read_ranks(self, numbers: Sequence[int], generation: int | None = None) -> list[int]:
+        """The ranks of instruments in a generation, or in the live one; NO_RANK for what it does not have."""
+        if generation is None:
+            generation = self.state.generation
+        commands = [("HGET", document_key(generation, number), KEY_OF["rank"]) for number in numbers]
+        return [
+            NO_RANK if rank is None else int(rank) for rank in await self.execute(commands, self.share_ms)
+        ]
 
-    async def search(
-        self, kind: str, plan: Plan, *, limit: int, offset: int, cursor: Cursor | None, timeout_ms: int
-    ) -> Page:
-        """One page of a plan's hits. Raises SearchTimedOut and CursorExpired besides."""
-        started = time.monotonic()
+    async def ask_live(self, ask: Callable[[int], Awaitable[_Answer]]) -> _Answer:
+        """What `ask` finds out of the live generation, by `execute`; again if that was just removed."""
+        if self.known_state is None:
+            await self.read_state()
         try:
-            if cursor is not None:
-                return await self._page(cursor, plan, limit, timeout_ms)
-            try:
-                return await self._page_at(self.state.generation, plan, limit, offset, timeout_ms)
-            except CursorExpired:  # that generation was removed since its number was read
-                await self.read_state()
-            try:
-                return await self._page_at(self.state.generation, plan, limit, offset, timeout_ms)
-            except CursorExpired as error:
-                raise IndexNotReady("the search index is gone; the indexer will fill it again") from error
-        finally:
-            metrics.SEARCH_SECONDS.labels(kind).observe(time.monotonic() - started)
+            return await ask(self.state.generation)
+        except CursorExpired:  # that generation was removed since its number was read
+            await self.read_state()
+        try:
+            return await ask(self.state.generation)
+        except CursorExpired as error:
+            raise IndexNotReady("the search index is gone; the indexer will fill it again") from error
 
-    async def _page_at(self, generation: int, plan: Plan, limit: int, offset: int, timeout_ms: int) -> Page:
-        if offset == 0:
-            return await self._page(Cursor(generation, 0, None, 0, _UNKNOWN), plan, limit, timeout_ms)
-        # Only their sizes tell which tier the offset falls into.
-        whole = [_Slice(tier, None, 0, 0) for tier in range(len(plan.tiers))]
-        sizes = [reply.total for reply in await self._ask(generation, plan, whole, timeout_ms)]
-        tier, skip = 0, offset
-        while tier < len(sizes) - 1 and skip >= sizes[tier]:
-            skip -= sizes[tier]
-            tier += 1
-        return await self._page(Cursor(generation, tier, None, skip, sum(sizes)), plan, limit, timeout_ms)
+    async def execute(self, commands: Sequence[Command], timeout_ms: int) -> list[Any]:
+        """The replies to several commands in one round trip, which are waited for a little longer.
 
-    async def _page(self, start: Cursor, plan: Plan, limit: int, timeout_ms: int) -> Page:
-        """The hits from `start` on, through as many tiers as it takes."""
-        slices = [_Slice(tier, None, 0, limit) for tier in range(start.tier, len(plan.tiers))]
-        if slices:
-            slices[0] = replace(slices[0], after=start.after, skip=start.skip)
-        replies = await self._ask(start.generation, plan, slices, timeout_ms) if slices else []
-        hits: list[bytes] = []
-        end = start
-        for slice_, reply in zip(slices, replies, strict=True):
-            taken = reply.hits[: limit - len(hits)]
-            hits += (hit.json for hit in taken)
-            if taken:
-                end = _position_after(start.generation, slice_, taken)
-        matching = sum(reply.total for reply in replies)
-        total = matching if start.total == _UNKNOWN else start.total
-        more = bool(hits) and matching - start.skip > len(hits)
-        warnings = [warning for reply in replies for warning in reply.warnings]
-        for warning in warnings:
-            metrics.SEARCHES_CUT_SHORT.labels(warning).inc()
-        return Page(
-            hits,
-            total,
-            start.generation,
-            await self._age_s(start.generation),
-            "; ".join(dict.fromkeys(warnings)) or None,
-            replace(end, total=total) if more else None,
-        )
-
-    async def _age_s(self, generation: int) -> float:
-        state = self.known_state
-        if state is None or state.generation != generation:  # a cursor into a generation that is kept
-            state = await read_state(self.client, generation)
-        return state.current_age_s if state else float("inf")
-
-    async def _ask(
-        self, generation: int, plan: Plan, slices: Sequence["_Slice"], timeout_ms: int
-    ) -> list[TierReply]:
-        """One FT.SEARCH for each slice, in one round trip."""
-        share_ms = max(1, timeout_ms // len(slices))  # Redis takes the tiers one after the other
-        numeric = plan.sort_field if plan.sort_field in NUMERIC_SORT_FIELDS else None
-        pipeline = self.client.pipeline(transaction=False)
-        for slice_ in slices:
-            pipeline.execute_command(*_search_arguments(generation, plan, slice_, numeric, share_ms))
-        with redis_errors():
-            try:
-                replies = await pipeline.execute()
-            except exceptions.ResponseError as error:
-                if is_unknown_index(error):
-                    raise CursorExpired(
-                        "the index generation that this cursor points into is gone; restart without it"
-                    ) from error
-                if "timeout" in str(error).lower():
-                    raise SearchTimedOut(
-                        f"the search took longer than {timeout_ms} ms; narrow it down"
-                    ) from error
-                raise
-        return [parse_reply(reply, numeric) for reply in replies]
+        Raises CursorExpired where the generation is gone, SearchTimedOut and RedisUnavailable.
+        """
+        try:
+            with self._circuit:
+                return await self._line.ask(commands, timeout_ms / 1000 + REPLY_GRACE_S)
+        except exceptions.ResponseError as error:
+            if is_unknown_index(error):
+                raise CursorExpired(
+                    "the index generation that this cursor points into is gone; restart without it"
+                ) from error
+            if "timeout" in str(error).lower():
+                raise SearchTimedOut(
+                    f"the search took longer than {timeout_ms} ms; narrow it down"
+                ) from error
+            raise
 
 
-_UNKNOWN: Final = -1
+async def timed(plan: str, answer: Awaitable[_Answer]) -> _Answer:
+    """The answer, its time observed under the plan's name."""
+    started = time.monotonic()
+    try:
+        return await answer
+    finally:
+        _seconds(plan).observe(time.monotonic() - started)
 
 
-@dataclass(frozen=True, slots=True)
-class _Slice:
-    """Up to `limit` hits of a tier, beyond the sort key `after`, without the first `skip`."""
+def documents_command(generation: int, numbers: Iterable[int]) -> Sequence[str | int]:
+    """Asks for the finished JSON of instruments, in this order; None where the generation lacks one.
 
-    tier: int
-    after: int | None
-    skip: int
-    limit: int
-
-
-def _position_after(generation: int, slice_: _Slice, taken: Sequence[Hit]) -> Cursor:
-    """Where the next page begins when `taken` were the last hits seen, from `slice_`."""
-    last = taken[-1].sort_key
-    skip = slice_.skip + len(taken) if last is None else 0
-    return Cursor(generation, slice_.tier, last, skip, _UNKNOWN)
-
-
-def _search_arguments(
-    generation: int, plan: Plan, slice_: _Slice, numeric: str | None, timeout_ms: int
-) -> list[str | int]:
-    expression = plan.tiers[slice_.tier]
-    if slice_.after is not None:
-        bounds = f"({slice_.after} +inf" if plan.sort_order == "ASC" else f"-inf ({slice_.after}"
-        expression = f"{expression} @{plan.sort_field}:[{bounds}]"
-    returned = ["json", numeric] if numeric else ["json"]
-    arguments: list[str | int] = ["FT.SEARCH", index_name(generation), expression]
-    arguments += ["RETURN", len(returned), *returned]
-    arguments += ["SORTBY", plan.sort_field, plan.sort_order]
-    arguments += ["LIMIT", slice_.skip, slice_.limit]
-    arguments += ["PARAMS", len(plan.parameters), *plan.parameters]
-    arguments += ["TIMEOUT", timeout_ms, "DIALECT", 2]
-    return arguments
+    One script costs a third of so many HGET in a pipeline, for a hundred.
+    """
+    keys = [document_key(generation, number) for number in numbers]
+    return "EVAL", script_text("read_documents"), len(keys), *keys

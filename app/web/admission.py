@@ -14,21 +14,20 @@ from app import metrics
 from app.auth.credentials import read_credential
 from app.domain.access import Principal
 from app.domain.errors import NotAllowed, NotAuthenticated, RateLimited
-from app.web.headers import API_KEY_HEADER
+from app.web.headers import API_KEY_HEADER, OPENFIGI_KEY_HEADER
 from app.web.services import PRINCIPAL, QUOTA, SERVICES, Services
 
 _NETWORK_BYTES: Final = 8
 
 
-async def admit(request: web.Request, scope: str) -> None:
+async def admit(request: web.Request, services: Services, scope: str) -> None:
     """Set who calls and what is left of its limit.
 
     Raises NotAuthenticated, NotAllowed, RateLimited, and Unavailable if it cannot be found out who calls.
     """
-    services = request.app[SERVICES]
     try:
-        request[PRINCIPAL] = principal = await _principal(request, services)
-        _check_scope(principal, scope, is_anonymous=principal is services.anonymous)
+        request[PRINCIPAL] = await _principal(request, services)
+        check_scope(request, scope)
     except NotAuthenticated as error:
         metrics.AUTH_FAILURES.labels(error.reason).inc()
         raise
@@ -38,7 +37,10 @@ async def admit(request: web.Request, scope: str) -> None:
 
 
 async def _principal(request: web.Request, services: Services) -> Principal:
-    credential = read_credential(request.headers.get(API_KEY_HEADER), request.headers.get(hdrs.AUTHORIZATION))
+    headers = request.headers
+    credential = read_credential(
+        headers.get(API_KEY_HEADER), headers.get(OPENFIGI_KEY_HEADER), headers.get(hdrs.AUTHORIZATION)
+    )
     principal = None if credential is None else await services.credentials.known_principal(credential)
     if principal is None:
         address = f"address:{network_of(request.remote)}"
@@ -51,18 +53,22 @@ async def _principal(request: web.Request, services: Services) -> Principal:
 
 
 async def _count(request: web.Request, services: Services, identity: str, per_minute: int | None) -> None:
+    limits = services.rate_limits
     try:
-        request[QUOTA] = await services.rate_limits.admit(identity, per_minute)
+        quota = limits.admit_at_once(identity, per_minute)
+        request[QUOTA] = quota if quota is not None else await limits.admit(identity, per_minute)
     except RateLimited as error:
         request[QUOTA] = error.quota
         metrics.RATE_LIMITED.labels(identity.partition(":")[0]).inc()
         raise
 
 
-def _check_scope(principal: Principal, scope: str, *, is_anonymous: bool) -> None:
+def check_scope(request: web.Request, scope: str) -> None:
+    """Whether an admitted caller has this scope. Raises NotAuthenticated or NotAllowed."""
+    principal = request[PRINCIPAL]
     if scope in principal.scopes:
         return
-    if is_anonymous:
+    if principal is request.app[SERVICES].anonymous:
         raise NotAuthenticated(
             f"this needs an API key or a token with the scope {scope}; send it as "
             f"'Authorization: Bearer KEY-or-TOKEN', or a key as '{API_KEY_HEADER}: KEY'",

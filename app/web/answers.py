@@ -20,7 +20,7 @@ from app.domain.instrument import (
 )
 from app.domain.member_edit import Result
 from app.domain.profile import Channel, Delivery, ProfileStatus, Selection
-from app.store.index_jobs import JobKind, JobState
+from app.search.facets import Facet
 from app.store.instruments import HistoryEntry
 from app.store.profile_rows import PUBLIC_ID_PATTERN as PROFILE_ID_PATTERN
 from app.store.profile_rows import ProfileEvent
@@ -30,15 +30,15 @@ InstrumentId = Annotated[str, Field(pattern=PUBLIC_ID_PATTERN, examples=["ins_27
 ProfileId = Annotated[str, Field(pattern=PROFILE_ID_PATTERN)]
 
 
-class _Shown(BaseModel):
+class Shown(BaseModel):
     model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
 
 _identifiers: Final[dict[str, Any]] = dict.fromkeys(IDENTIFIER_FIELDS, str | None)
-Identifiers = create_model("Identifiers", __base__=_Shown, **_identifiers)
+Identifiers = create_model("Identifiers", __base__=Shown, **_identifiers)
 
 
-class Instrument(_Shown):
+class Instrument(Shown):
     """One listing: a symbol at a venue."""
 
     id: InstrumentId
@@ -74,23 +74,83 @@ class Instrument(_Shown):
     updated_at: datetime
 
 
-class _Searched(_Shown):
+class Searched(Shown):
     partial: Literal[True] = True
     """There only when a limit cut the search short."""
     partial_reason: str = ""
     """Goes with `partial`."""
 
 
-class SearchResult(_Searched):
-    hits: list[Instrument]
+def _without_default(schema: dict[str, Any]) -> None:
+    """Absent, and not null, where it was not asked for."""
+    del schema["default"]
+
+
+_perhaps: Final[dict[str, Any]] = {
+    name: (field.annotation, Field(None, json_schema_extra=_without_default))
+    for name, field in Instrument.model_fields.items()
+}
+PartialInstrument = create_model(
+    "PartialInstrument",
+    __base__=Shown,
+    __doc__="An instrument of which only the `fields` that were asked for are shown.",
+    **_perhaps,
+)
+
+
+class Explanation(Shown):
+    """Why a hit stands where it does: one with more `lead`, `begins_lead` and `prominence` comes first."""
+
+    way: str | None
+    """How it matches; null where the search has no text, or another order."""
+    lead: int
+    """What that is worth."""
+    begins_lead: int
+    """That its name begins as was typed."""
+    prominence: int
+    points: dict[str, int]
+    """What makes the prominence."""
+
+
+class ProfiledSearch(Shown):
+    """What Redis was asked, and what it says of the work when it is asked once more."""
+
+    command: list[str | int]
+    profile: dict[str, Any]
+
+
+class Plan(Shown):
+    """How a search was carried out."""
+
+    name: str
+    """As in `Server-Timing` and in metrics."""
+    searches: list[ProfiledSearch]
+
+
+class SearchResult(Searched):
+    hits: list[Instrument] | list[PartialInstrument]
+    """With `fields`, only these of each."""
     total: Annotated[int, Field(ge=0)]
     """How many match; on the pages behind a cursor, as on the first."""
     total_is_exact: bool
     next_cursor: str | None
     """Leads to the next page; null on the last."""
+    did_you_mean: str = ""
+    """There only when nothing was found as it was typed: what finds these hits."""
+    warning: str = ""
+    """There only when the text looks like an identifier and is none; it was searched for as it is."""
+    highlights: list[dict[str, list[tuple[int, int]]]] = []
+    """There only if asked for: of each hit, a field's path (`name`, `aliases.0`, `identifiers.isin`) to the
+    spans that match, each from a character to the one behind the last, in Unicode code points."""
+    explanations: list[Explanation] = []
+    """There only if asked for, and from the index: of each hit."""
+    plan: Plan | None = None
+    """There only with explanations."""
+    facets: dict[str, Facet] = {}
+    """There only when asked for, and never from Postgres: of all hits, by their values of each field."""
 
 
-class ResolvedInstruments(_Searched):
+class ResolvedInstruments(Searched):
     """Listed instruments in their order, those of a saved search in the search's order."""
 
     instruments: list[Instrument]
@@ -100,11 +160,11 @@ class ResolvedInstruments(_Searched):
     """Leads to the next page; null on the last."""
 
 
-class Suggestions(_Searched):
+class Suggestions(Searched):
     suggestions: list[Instrument]
 
 
-class InstrumentHistory(_Shown):
+class InstrumentHistory(Shown):
     """Changes, newest first."""
 
     history: list[HistoryEntry]
@@ -112,7 +172,30 @@ class InstrumentHistory(_Shown):
     """`before` of the next page; null on the last."""
 
 
-class ProfileSummary(_Shown):
+class BulkProblem(Shown):
+    """Why a line was rejected."""
+
+    line: int
+    """Counted from 1."""
+    field: str
+    message: str
+
+
+class BulkReport(Shown):
+    """What became of the lines of a bulk write."""
+
+    created: int
+    updated: int
+    delisted: int
+    """Or are to be, at a time that lies ahead."""
+    unchanged: int
+    rejected: int
+    """Only where `atomic` is false."""
+    errors: list[BulkProblem]
+    """The first of those rejected, field by field."""
+
+
+class ProfileSummary(Shown):
     """A subscription profile without its selection."""
 
     id: ProfileId
@@ -135,7 +218,7 @@ class Profile(ProfileSummary):
     selection: Selection
 
 
-class ProfileList(_Shown):
+class ProfileList(Shown):
     """Profiles in the order of their creation."""
 
     profiles: list[ProfileSummary]
@@ -143,7 +226,7 @@ class ProfileList(_Shown):
     """Leads to the next page; null on the last."""
 
 
-class MemberEditItem(_Shown):
+class MemberEditItem(Shown):
     """What became of one instrument."""
 
     field: Annotated[str, Field(examples=["add[0]"])]
@@ -154,7 +237,7 @@ class MemberEditItem(_Shown):
     """Why it was rejected; absent otherwise."""
 
 
-class MemberEditReport(_Shown):
+class MemberEditReport(Shown):
     """What became of an edit of a profile's listed instruments."""
 
     profile_id: ProfileId
@@ -168,7 +251,7 @@ class MemberEditReport(_Shown):
     """There only when `atomic` is false: one by one, first those to add, then those to remove."""
 
 
-class ProfileEvents(_Shown):
+class ProfileEvents(Shown):
     """What happened to a profile, newest first."""
 
     events: list[ProfileEvent]
@@ -176,14 +259,14 @@ class ProfileEvents(_Shown):
     """`before` of the next page; null on the last."""
 
 
-class Change(_Shown):
+class Change(Shown):
     """An instrument that was created or changed; `instrument` null: it was deleted."""
 
     id: InstrumentId
     instrument: Instrument | None
 
 
-class Changes(_Shown):
+class Changes(Shown):
     """What changed since a position, in the order of the transactions; deletions last."""
 
     changes: list[Change]
@@ -193,99 +276,7 @@ class Changes(_Shown):
     """Whether there are others already."""
 
 
-class IndexJob(_Shown):
-    """Something that was asked of the indexer."""
-
-    id: int
-    kind: JobKind
-    state: JobState
-    requested_by: str
-    requested_at: datetime
-    started_at: datetime | None
-    finished_at: datetime | None
-    phase: str | None
-    done: int
-    """Documents, in this phase; of `total`."""
-    total: int | None
-    rate: float | None
-    """Documents a second, in this phase."""
-    eta_s: float | None
-    """Seconds until the phase ends, at that rate."""
-    cancelled_by: str | None
-    """Who asked for it to be cancelled; it may have been too late."""
-    generation: int | None
-    """What it made live."""
-    checks: dict[str, int] | None
-    """What was verified before that, by how many."""
-    error: str | None
-
-
-class IndexGeneration(_Shown):
-    number: int
-    state: str
-    """`building`, `live`, `kept` (to go back to), or `failed`."""
-    created_at: datetime
-    live_at: datetime | None
-    documents: int | None
-    """Now, in Redis; null where its index is not there."""
-
-
-class IndexState(_Shown):
-    """The search index of this version's schema."""
-
-    schema_: Annotated[str, Field(alias="schema")]
-    live_generation: int | None
-    generations: list[IndexGeneration]
-    rows: int
-    """In Postgres."""
-    age_s: float | None
-    """Seconds since the live generation last equalled Postgres."""
-    oldest_unindexed_s: float | None
-    """For how long the oldest change waits that it does not have; null: it has all."""
-    leader: str | None
-    """The indexer that writes it; null: none runs."""
-    redis_memory_bytes: int
-
-
-class IndexJobs(_Shown):
-    """What the indexer was asked for, newest first."""
-
-    jobs: list[IndexJob]
-    next_before: int | None
-    """`before` of the next page; null on the last."""
-
-
-class Liveness(_Shown):
-    status: Literal["up"]
-
-
-class Readiness(_Shown):
-    """Each part in its own word."""
-
-    status: Literal["ready", "degraded", "unavailable"]
-    postgres: Literal["up", "down"]
-    redis: Literal["up", "down"]
-    index: Literal["fresh", "stale", "filling", "unknown"]
-    profile_copies: Literal["readable", "unused"]
-    """Where profiles are read: from Redis, or from Postgres until its copies can be trusted."""
-    index_generation: int | None
-    index_age_s: float | None
-    """Seconds since the index last equalled Postgres."""
-
-
-class Service(_Shown):
-    """What runs here, and paths to begin with."""
-
-    service: str
-    version: str
-    search: str
-    suggest: str
-    health: str
-    metrics: str
-    openapi: str
-
-
-class Problem(_Shown):
+class Problem(Shown):
     """What went wrong (RFC 9457)."""
 
     type: str

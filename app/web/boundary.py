@@ -1,26 +1,33 @@
 """What every request passes through: an id, admission, its body, errors, one log line, one metric."""
 
+import asyncio
 import re
 import secrets
 import time
-from collections.abc import Sequence
-from contextlib import nullcontext
-from functools import cache
+from collections.abc import Awaitable, Callable
+from functools import cache, wraps
 from http import HTTPStatus
 from itertools import count
-from typing import Final
+from typing import Final, TypeAlias
 
 import structlog
 from aiohttp import hdrs, web
 
 from app import metrics
 from app.domain.errors import InvalidInput, RegistryError
+from app.logs import log_request
 from app.web.admission import admit
-from app.web.endpoint import ENDPOINTS_BY_HANDLER, Endpoint, Handler
+from app.web.endpoint import ENDPOINT, Endpoint, Handler
 from app.web.headers import REQUEST_ID_HEADER
-from app.web.problems import problem, problem_of
-from app.web.services import PRINCIPAL, QUOTA, REQUEST_ID, SERVICES
+from app.web.problems import as_text, problem, problem_of
+from app.web.services import PRINCIPAL, QUOTA, REQUEST_ID, SERVICES, Services
 
+_in_progress = 0
+"""A number alone: the gauge has a lock, and is asked seldom."""
+metrics.HTTP_REQUESTS_IN_PROGRESS.set_function(lambda: _in_progress)
+
+ServerHandler: TypeAlias = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+"""What aiohttp's server calls for each request."""
 UNMATCHED: Final = "unmatched"
 OTHER_METHOD: Final = "other"
 """Labels of paths and methods that no endpoint has."""
@@ -35,37 +42,69 @@ _seconds = cache(metrics.HTTP_REQUEST_SECONDS.labels)
 """Looking a metric's labels up anew costs more than observing."""
 
 
-@web.middleware
-async def boundary(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """The one middleware. Whatever happens inside, the caller gets a response in the contract's shape."""
-    started = time.perf_counter()
-    request_id = request_id_of(request.headers.get(REQUEST_ID_HEADER))
-    request[REQUEST_ID] = request_id
-    endpoint = request.app[ENDPOINTS_BY_HANDLER].get(request.match_info.handler)
-    route = UNMATCHED if endpoint is None else endpoint.path
-    is_stream = endpoint is not None and endpoint.is_stream
-    with nullcontext() if is_stream else metrics.HTTP_REQUESTS_IN_PROGRESS.track_inprogress():
-        response = await _answer(request, handler, endpoint, request_id)
-    if not response.prepared:
-        set_headers(request, response)
-    elapsed_s = time.perf_counter() - started
-    if not (is_stream and response.status == HTTPStatus.OK):
-        method = request.method if request.method in hdrs.METH_ALL else OTHER_METHOD
-        _seconds(route, method, response.status).observe(elapsed_s)
-    principal = request.get(PRINCIPAL)
-    log.info(
-        "request",
-        request_id=request_id,
-        method=request.method,
-        route=route,
-        status=response.status,
-        duration_ms=round(elapsed_s * 1000, 2),
-        principal=principal.name if principal else None,
-    )
-    return response
+def bounded(handle: ServerHandler, closing: asyncio.Event) -> ServerHandler:
+    """Around aiohttp's own handling, its routing included: whatever happens, the caller gets a response in
+    the API's shape."""
+
+    async def boundary(request: web.BaseRequest) -> web.StreamResponse:
+        started = time.perf_counter()
+        request_id = request_id_of(request.headers.get(REQUEST_ID_HEADER))
+        request[REQUEST_ID] = request_id
+        response = await _answer(request, handle, request_id)
+        endpoint = request.get(ENDPOINT)
+        if endpoint is None:
+            route, is_stream = UNMATCHED, False
+        else:
+            route, is_stream = endpoint.path, endpoint.is_stream
+            if endpoint.errors_as_text:
+                response = as_text(response)
+        if not response.prepared:
+            set_headers(request, response)
+            if closing.is_set():
+                response.force_close()
+        elapsed_s = time.perf_counter() - started
+        if not (is_stream and response.status == HTTPStatus.OK):
+            method = request.method if request.method in hdrs.METH_ALL else OTHER_METHOD
+            _seconds(route, method, response.status).observe(elapsed_s)
+        principal = request.get(PRINCIPAL)
+        log_request(
+            __name__,
+            {
+                "request_id": request_id,
+                "method": request.method,
+                "route": route,
+                "status": response.status,
+                "duration_ms": round(elapsed_s * 100_000) / 100,
+                "principal": principal.name if principal else None,
+            },
+        )
+        return response
+
+    return boundary
 
 
-def set_headers(request: web.Request, response: web.StreamResponse) -> None:
+def admitting(endpoint: Endpoint) -> Handler:
+    """The endpoint's handler behind what it asks of its callers; what is refused is raised."""
+    handler, scope, is_stream = endpoint.handler, endpoint.scope, endpoint.is_stream
+
+    @wraps(handler)
+    async def admitted(request: web.Request) -> web.StreamResponse:
+        request[ENDPOINT] = endpoint
+        services = request.app[SERVICES]
+        global _in_progress
+        _in_progress += not is_stream
+        try:
+            if scope is not None:
+                await admit(request, services, scope)
+            _check_body(request, endpoint, services)
+            return await handler(request)
+        finally:
+            _in_progress -= not is_stream
+
+    return admitted
+
+
+def set_headers(request: web.BaseRequest, response: web.StreamResponse) -> None:
     """Set what every response carries; a handler that sends a response itself calls this before.
 
     aiohttp's signal for this would cost every quick request its share.
@@ -84,13 +123,9 @@ def request_id_of(proposed: str | None) -> str:
     return f"{_PROCESS}{next(_REQUESTS):08x}"
 
 
-async def _answer(
-    request: web.Request, handler: Handler, endpoint: Endpoint | None, request_id: str
-) -> web.StreamResponse:
+async def _answer(request: web.BaseRequest, handle: ServerHandler, request_id: str) -> web.StreamResponse:
     try:
-        if request.match_info.http_exception is None:  # else no route, and the handler answers 404 or 405
-            await _admit(request, endpoint)
-        return await handler(request)
+        return await handle(request)
     except RegistryError as error:
         return problem_of(error, request_id)
     except web.HTTPException as error:
@@ -104,32 +139,27 @@ async def _answer(
         )
 
 
-async def _admit(request: web.Request, endpoint: Endpoint | None) -> None:
-    """Let a request to its handler, or raise why not."""
-    if endpoint is None:
-        raise LookupError(f"nothing is known of who may use {request.path}")
-    if endpoint.scope is not None:
-        await admit(request, endpoint.scope)
-    _check_body(request, endpoint.media_types, request.app[SERVICES].max_request_bytes)
-
-
-def _check_body(request: web.Request, media_types: Sequence[str], max_bytes: int) -> None:
+def _check_body(request: web.Request, endpoint: Endpoint, services: Services) -> None:
     """Refuse a body that is too large, of another type, missing, or not asked for."""
+    media_types = endpoint.media_types
+    if not request.body_exists:
+        if media_types:
+            raise InvalidInput.of("body", f"is missing; send {media_types[0]}")
+        return
+    max_bytes = services.max_bulk_bytes if endpoint.is_bulk else services.max_request_bytes
     if (request.content_length or 0) > max_bytes:
         raise web.HTTPRequestEntityTooLarge(max_bytes, request.content_length or 0)
     accepted = media_types or _ANY_MEDIA_TYPES
-    if request.body_exists and request.content_type not in accepted:
+    if request.content_type not in accepted:
         raise web.HTTPUnsupportedMediaType(
             text=f"{request.content_type} is not accepted; send {' or '.join(accepted)}"
         )
-    if request.body_exists and not media_types:
+    if not media_types:
         raise InvalidInput.of("body", "this endpoint takes none; send its parameters in the query string")
-    if media_types and not request.body_exists:
-        raise InvalidInput.of("body", f"is missing; send {media_types[0]}")
 
 
 def _problem_of_http_exception(error: web.HTTPException, request_id: str) -> web.Response:
-    """aiohttp's own refusals (no such route, wrong method, too large), in the contract's shape."""
+    """aiohttp's own refusals (no such route, wrong method, too large), in the API's shape."""
     status = HTTPStatus(error.status)
     details = {
         HTTPStatus.NOT_FOUND: "there is nothing at this path",

@@ -13,7 +13,21 @@ from pydantic import BaseModel
 
 from app.domain.errors import RegistryError
 from app.domain.query_schema import Schema
+from app.web import headers
 from app.web.headers import Header
+
+JSON: Final = ("application/json",)
+NDJSON: Final = ("application/x-ndjson",)
+MERGE_PATCH: Final = ("application/merge-patch+json", "application/json")
+INDEX_HEADERS: Final = (
+    headers.SEARCH_SOURCE,
+    headers.INDEX_GENERATION,
+    headers.INDEX_AGE,
+    headers.SERVER_TIMING,
+)
+"""Of answers that a search gave."""
+OPTIONAL_INDEX_HEADERS: Final = tuple(header.optional() for header in INDEX_HEADERS)
+"""Of answers for which perhaps nothing was searched."""
 
 Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -56,9 +70,13 @@ class Endpoint:
     """Request headers that it heeds."""
     errors: tuple[type[RegistryError], ...] = field(default=(), kw_only=True)
     """What may go wrong besides what follows from the above."""
+    errors_as_text: bool = field(default=False, kw_only=True)
+    """Its problems are sent as their detail alone."""
     is_stream: bool = field(default=False, kw_only=True)
     """It answers for as long as both sides like: its time is no latency, and there is no HEAD of it."""
+    is_bulk: bool = field(default=False, kw_only=True)
+    """Its body is read piece by piece, and has a limit of its own."""
 
 
-ENDPOINTS_BY_HANDLER: Final = web.AppKey("endpoints_by_handler", dict[Handler, Endpoint])
-"""Routes have no names: aiohttp tries those that have one by one, for each method of a path anew."""
+ENDPOINT: Final = web.RequestKey("endpoint", Endpoint)
+"""Where a request was routed to."""

@@ -14,6 +14,7 @@ from app.search.document import Row, instrument_json
 from app.store.changes import Place, place_of_now, read_changes
 from app.store.instruments import open_snapshot
 from app.web.boundary import set_headers
+from app.web.finished import FinishedResponse
 from app.web.headers import CHANGES_SINCE
 from app.web.query_string import query_pairs
 from app.web.services import REQUEST_ID, SERVICES
@@ -38,7 +39,7 @@ async def changes(request: web.Request) -> web.Response:
         found.next.encode().encode(),
         b"true" if found.more else b"false",
     )
-    return web.Response(body=body, content_type="application/json")
+    return FinishedResponse(body)
 
 
 async def export(request: web.Request) -> web.StreamResponse:
@@ -46,14 +47,14 @@ async def export(request: web.Request) -> web.StreamResponse:
 
     What ends early ends without the last chunk, so that no client takes it for the whole.
     """
-    exports = request.app[SERVICES].exports
+    services = request.app[SERVICES]
     is_gzipped = "gzip" in request.headers.get(hdrs.ACCEPT_ENCODING, "").lower()
     response = web.StreamResponse(headers={hdrs.CONTENT_TYPE: MEDIA_TYPE})
     if is_gzipped:
         response.headers[hdrs.CONTENT_ENCODING] = "gzip"
-    with exports.one_more():
+    with services.exports.one_more():
         try:
-            async with asyncio.timeout(TIMEOUT_S), open_snapshot(exports.database_url) as snapshot:
+            async with asyncio.timeout(TIMEOUT_S), open_snapshot(services.database_url) as snapshot:
                 response.headers[CHANGES_SINCE.name] = (await place_of_now(snapshot.connection)).encode()
                 set_headers(request, response)
                 await response.prepare(request)

@@ -7,11 +7,12 @@ from app.domain.query_schema import EVENT_NUMBER, Schema
 from app.store.idempotency import KEPT_HOURS
 
 API_KEY_HEADER: Final = "X-API-Key"
+OPENFIGI_KEY_HEADER: Final = "X-OPENFIGI-APIKEY"
 REQUEST_ID_HEADER: Final = "X-Request-ID"
 
 _TEXT: Final[Schema] = {"type": "string"}
 _COUNT: Final[Schema] = {"type": "integer", "minimum": 0}
-_ENTITY_TAG: Final[Schema] = {"type": "string", "pattern": '^"[^"]+"$'}
+_ENTITY_TAG: Final[Schema] = {"type": "string", "pattern": '^(W/)?"[^"]+"$'}
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,10 @@ IF_MATCH: Final = Header(
     always=True,
 )
 IF_NONE_MATCH: Final = Header("If-None-Match", "the ETag that is known; answered by 304 if it is current")
-READ_FRESH: Final = Header("Cache-Control", "`no-cache` reads from Postgres, for those about to write")
+READ_FRESH: Final = Header(
+    "Cache-Control",
+    "`no-cache` reads an instrument from Postgres, for those about to write, and has a search made anew",
+)
 IDEMPOTENCY_KEY: Final = Header(
     "Idempotency-Key",
     f"a retry with the same key and body within {KEPT_HOURS} hours is answered as the first was, "
@@ -77,7 +81,10 @@ PROFILE_SOURCE: Final = Header(
     "X-Profile-Source", "where it was read", {"enum": ["redis", "postgres"]}, always=True
 )
 INDEX_GENERATION: Final = Header(
-    "X-Index-Generation", "which generation of the index answered", {"type": "string"}, always=True
+    "X-Index-Generation",
+    "which generation of the index answered; `none`: Postgres did",
+    {"type": "string"},
+    always=True,
 )
 INDEX_AGE: Final = Header(
     "X-Index-Age",
@@ -85,7 +92,12 @@ INDEX_AGE: Final = Header(
     {"type": "string", "pattern": r"^(\d+\.\d|inf)$"},
     always=True,
 )
-SERVER_TIMING: Final = Header("Server-Timing", "milliseconds spent on servers behind this one", always=True)
+SERVER_TIMING: Final = Header(
+    "Server-Timing",
+    "where the answer is from, how it was searched (`desc`), and the milliseconds that took (`dur`)",
+    always=True,
+)
+VARY: Final = Header("Vary", "which request headers have a say in the form of the answer", always=True)
 CACHE_CONTROL: Final = Header("Cache-Control", "how long the answer may be kept", always=True)
 UNBUFFERED: Final = Header(
     "X-Accel-Buffering", "proxies pass events on at once", {"const": "no"}, always=True
@@ -97,3 +109,8 @@ RATE_LIMITS: Final = (
     Header("RateLimit-Remaining", "how many are left in the current window", _COUNT, always=True),
     Header("RateLimit-Reset", "seconds until the window ends", _COUNT, always=True),
 )
+
+
+def generation_text(generation: int | None) -> str:
+    """The value of INDEX_GENERATION."""
+    return "none" if generation is None else str(generation)

@@ -24,7 +24,7 @@ _JOB_ID: Final = re.compile(JOB_ID_PATTERN)
 async def state(request: web.Request) -> web.Response:
     services = request.app[SERVICES]
     async with services.postgres.connection() as connection:
-        return json_answer(asdict(await read_index_view(connection, services.index.client)))
+        return json_answer(asdict(await read_index_view(connection, services.primary)))
 
 
 async def rebuild(request: web.Request) -> web.Response:

@@ -7,10 +7,12 @@ from typing import Any
 import orjson
 from aiohttp import web
 
+from app.web.finished import FinishedResponse
+
 
 def json_answer(
     content: Mapping[str, Any], status: HTTPStatus = HTTPStatus.OK, headers: Mapping[str, str] | None = None
 ) -> web.Response:
     """Times become RFC 3339 in UTC."""
     body = orjson.dumps(content, option=orjson.OPT_UTC_Z)
-    return web.Response(body=body, status=status.value, headers=headers, content_type="application/json")
+    return FinishedResponse(body, status=status.value, headers=headers)

@@ -16,7 +16,7 @@ from app.web import headers
 from app.web.answers import Problem
 from app.web.endpoint import Answer, Endpoint
 from app.web.headers import Header
-from app.web.problems import CONTENT_TYPE, status_of
+from app.web.problems import CONTENT_TYPE, TEXT_TYPE, status_of
 from app.web.schemas import SCHEMAS, body_name, schemas_of
 
 MEANINGS: Final[Mapping[HTTPStatus, str]] = {
@@ -28,7 +28,7 @@ MEANINGS: Final[Mapping[HTTPStatus, str]] = {
     HTTPStatus.CONFLICT: "The state of things does not allow it, or the same request is under way",
     HTTPStatus.GONE: "The cursor's generation is gone; restart without it",
     HTTPStatus.PRECONDITION_FAILED: "It was changed meanwhile; `ETag` names its version now",
-    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "The body is too large",
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "The body is too large, or holds too many jobs",
     HTTPStatus.REQUEST_URI_TOO_LONG: "The URL is too long",
     HTTPStatus.UNSUPPORTED_MEDIA_TYPE: "The body is of a type that is not accepted",
     HTTPStatus.UNPROCESSABLE_ENTITY: "The Idempotency-Key was used for another body",
@@ -74,9 +74,9 @@ def describe(endpoints: Sequence[Endpoint], facts: Facts) -> dict[str, Any]:
     paths: dict[str, dict[str, Any]] = {}
     for endpoint in endpoints:
         paths.setdefault(endpoint.path, {})[endpoint.method.lower()] = _operation(endpoint, facts)
-    statuses = sorted({status for endpoint in endpoints for status in errors_of(endpoint)})
+    problems = {(status, one.errors_as_text) for one in endpoints for status in errors_of(one)}
     answered = [header for endpoint in endpoints for answer in endpoint.answers for header in answer.headers]
-    of_problems = [header for status in statuses for header in _headers_of_problem(status)]
+    of_problems = [header for status, _ in problems for header in _headers_of_problem(status)]
     return {
         "openapi": "3.1.0",
         "info": {
@@ -89,7 +89,10 @@ def describe(endpoints: Sequence[Endpoint], facts: Facts) -> dict[str, Any]:
         "paths": paths,
         "components": {
             "schemas": schemas_of(endpoints, facts.profile_limits),
-            "responses": {_problem_name(status): _problem(status) for status in statuses},
+            "responses": {
+                _problem_name(status, as_text=as_text): _problem(status, as_text=as_text)
+                for status, as_text in sorted(problems)
+            },
             "parameters": {
                 header.component: {
                     "name": header.name,
@@ -116,6 +119,12 @@ def describe(endpoints: Sequence[Endpoint], facts: Facts) -> dict[str, Any]:
                     "in": "header",
                     "name": headers.API_KEY_HEADER,
                     "description": "An API key",
+                },
+                "openfigi": {
+                    "type": "apiKey",
+                    "in": "header",
+                    "name": headers.OPENFIGI_KEY_HEADER,
+                    "description": "An API key, as clients of OpenFIGI send theirs",
                 },
             },
         },
@@ -180,7 +189,8 @@ def _responses(endpoint: Endpoint) -> dict[str, Any]:
             "headers": _headers((*endpoint.answers[0].headers, *limits)),
         }
     for status in sorted(errors_of(endpoint)):
-        responses[str(status.value)] = {"$ref": f"#/components/responses/{_problem_name(status)}"}
+        name = _problem_name(status, as_text=endpoint.errors_as_text)
+        responses[str(status.value)] = {"$ref": f"#/components/responses/{name}"}
     return responses
 
 
@@ -194,11 +204,16 @@ def _content(answer: Answer) -> dict[str, Any]:
     return {"content": {answer.media_type: {"schema": schema}}}
 
 
-def _problem(status: HTTPStatus) -> dict[str, Any]:
+def _problem(status: HTTPStatus, *, as_text: bool) -> dict[str, Any]:
+    content: dict[str, Any] = (
+        {TEXT_TYPE: {"schema": {"type": "string"}}}
+        if as_text
+        else {CONTENT_TYPE: {"schema": {"$ref": SCHEMAS + Problem.__name__}}}
+    )
     return {
         "description": MEANINGS[status],
         "headers": _headers(_headers_of_problem(status)),
-        "content": {CONTENT_TYPE: {"schema": {"$ref": SCHEMAS + Problem.__name__}}},
+        "content": content,
     }
 
 
@@ -207,8 +222,8 @@ def _headers_of_problem(status: HTTPStatus) -> tuple[Header, ...]:
     return (*PROBLEM_HEADERS.get(status, ()), *(header.optional() for header in headers.RATE_LIMITS))
 
 
-def _problem_name(status: HTTPStatus) -> str:
-    return status.phrase.replace(" ", "").replace("-", "")
+def _problem_name(status: HTTPStatus, *, as_text: bool) -> str:
+    return status.phrase.replace(" ", "").replace("-", "") + ("Text" if as_text else "")
 
 
 def _headers(shown: Iterable[Header]) -> dict[str, Any]:
@@ -237,11 +252,13 @@ def _security(scope: str | None, anonymous_scopes: AbstractSet[str]) -> list[dic
     """An empty requirement: callers without a credential are served as well."""
     if scope is None:
         return []
-    credentials: list[dict[str, list[str]]] = [{"bearer": [scope]}, {"key": [scope]}]
+    credentials: list[dict[str, list[str]]] = [{"bearer": [scope]}, {"key": [scope]}, {"openfigi": [scope]}]
     return [*credentials, {}] if scope in anonymous_scopes else credentials
 
 
 def _tag(path: str) -> str:
     """The collection that a path is of."""
     _, area, *rest = path.split("/")
+    if area == "v3":
+        return "openfigi"
     return rest[0] if area == "v1" else "operations"

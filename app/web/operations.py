@@ -6,14 +6,14 @@ from importlib.metadata import version
 from typing import Any, Final
 
 from aiohttp import hdrs, web
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST
 
-from app import metrics
 from app.domain.errors import PostgresUnavailable, RedisUnavailable
 from app.store.index_state import IndexState
+from app.web.finished import FinishedResponse
 from app.web.json_answer import json_answer
 from app.web.preconditions import entity_tag, is_known
-from app.web.services import SERVICES, Services
+from app.web.services import DRAINING, SERVICES, Services
 
 STALE_AFTER_INTERVALS: Final = 3
 """The index is stale when this many refresh intervals have passed since it equalled Postgres."""
@@ -38,7 +38,7 @@ async def live(_: web.Request) -> web.Response:
 
 
 async def ready(request: web.Request) -> web.Response:
-    """Each part in its own word. Searches need Redis and the index; without Postgres they go on."""
+    """Each part in its own word. Searches are answered from the index, and without it from Postgres."""
     services = request.app[SERVICES]
     postgres = await _postgres_word(services)
     try:
@@ -47,10 +47,14 @@ async def ready(request: web.Request) -> web.Response:
         redis, index, state = "down", "unknown", None
     else:
         redis, index = "up", _index_word(state, services.parameters.search_index_refresh)
-    serving = state is not None
-    degraded = postgres != "up" or index != "fresh"
+    if request.app[DRAINING].is_set():
+        status = "draining"
+    elif state is None and postgres != "up":
+        status = "unavailable"
+    else:
+        status = "ready" if postgres == "up" and index == "fresh" else "degraded"
     content: dict[str, Any] = {
-        "status": ("degraded" if degraded else "ready") if serving else "unavailable",
+        "status": status,
         "postgres": postgres,
         "redis": redis,
         "index": index,
@@ -58,15 +62,14 @@ async def ready(request: web.Request) -> web.Response:
         "index_generation": state.generation if state else None,
         "index_age_s": round(state.current_age_s, 1) if state else None,
     }
-    return json_answer(content, HTTPStatus.OK if serving else HTTPStatus.SERVICE_UNAVAILABLE)
+    return json_answer(
+        content, HTTPStatus.OK if status in ("ready", "degraded") else HTTPStatus.SERVICE_UNAVAILABLE
+    )
 
 
 async def prometheus(request: web.Request) -> web.Response:
-    services = request.app[SERVICES]
-    metrics.POSTGRES_CONNECTIONS_IN_USE.set(services.postgres.connections_in_use)
-    if services.index.known_state is not None:
-        metrics.INDEX_AGE_SECONDS.set(services.index.known_state.current_age_s)
-    return web.Response(body=generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+    body = await request.app[SERVICES].scrape()
+    return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})
 
 
 async def openapi(request: web.Request) -> web.Response:
@@ -75,7 +78,7 @@ async def openapi(request: web.Request) -> web.Response:
     headers = {hdrs.ETAG: entity_tag(digest), hdrs.CACHE_CONTROL: "no-cache"}
     if is_known(request, digest):
         return web.Response(status=HTTPStatus.NOT_MODIFIED, headers=headers)
-    return web.Response(body=description, content_type="application/json", headers=headers)
+    return FinishedResponse(description, headers=headers)
 
 
 async def _postgres_word(services: Services) -> str:

@@ -13,6 +13,8 @@ from app.web.paths import INDEX_JOBS
 from app.web.preconditions import entity_tag
 
 CONTENT_TYPE: Final = "application/problem+json"
+TEXT_TYPE: Final = "text/plain"
+_OF_THE_BODY: Final = (hdrs.CONTENT_TYPE, hdrs.CONTENT_LENGTH)
 _TYPE: Final = "urn:instrument-registry:problem:"
 
 STATUSES: Final[Mapping[type[RegistryError], HTTPStatus]] = {
@@ -25,6 +27,7 @@ STATUSES: Final[Mapping[type[RegistryError], HTTPStatus]] = {
     errors.PreconditionRequired: HTTPStatus.PRECONDITION_REQUIRED,
     errors.PreconditionFailed: HTTPStatus.PRECONDITION_FAILED,
     errors.RateLimited: HTTPStatus.TOO_MANY_REQUESTS,
+    errors.TooManyJobs: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     errors.TooManyStreams: HTTPStatus.TOO_MANY_REQUESTS,
     errors.CursorExpired: HTTPStatus.GONE,
     errors.SearchTimedOut: HTTPStatus.GATEWAY_TIMEOUT,
@@ -54,6 +57,15 @@ def problem_of(error: RegistryError, request_id: str) -> web.Response:
     return problem(status, str(error), request_id, headers=headers, fields=error.errors)
 
 
+def as_text(response: web.StreamResponse) -> web.StreamResponse:
+    """Of a problem its detail alone, for clients that expect a text; any other response as it is."""
+    if response.content_type != CONTENT_TYPE or not isinstance(response, web.Response):
+        return response
+    detail = orjson.loads(response.text or "")["detail"]
+    headers = {name: value for name, value in response.headers.items() if name not in _OF_THE_BODY}
+    return web.Response(text=detail, status=response.status, headers=headers, content_type=TEXT_TYPE)
+
+
 def problem(
     status: HTTPStatus,
     detail: str,
@@ -71,7 +83,12 @@ def problem(
         "instance": request_id,
     }
     if fields:
-        content["errors"] = [{"field": field.field, "message": field.message} for field in fields]
+        content["errors"] = [_field_error(field) for field in fields]
     return web.Response(
         body=orjson.dumps(content), status=status.value, headers=headers, content_type=CONTENT_TYPE
     )
+
+
+def _field_error(error: FieldError) -> dict[str, Any]:
+    shown = {"field": error.field, "message": error.message}
+    return shown if error.line is None else {**shown, "line": error.line}

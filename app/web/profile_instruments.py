@@ -1,7 +1,7 @@
 """Handlers for a profile's instruments: edit the listed ones, and page through what it resolves to."""
 
 from collections.abc import Sequence
-from typing import Final
+from dataclasses import replace
 from uuid import UUID
 
 import orjson
@@ -11,18 +11,17 @@ from app.domain.cursor import decode_cursor, decode_token, encode_cursor, encode
 from app.domain.errors import InvalidInput, PostgresUnavailable
 from app.domain.member_edit import Edited, Outcome, Result, parse_member_edit
 from app.domain.query import Search, parse_cursor_page
-from app.search.expression import search_plan
 from app.store.instruments import read_members
 from app.store.profile_rows import ShownProfile, public_profile_id
-from app.web import instruments
-from app.web.headers import INDEX_AGE, INDEX_GENERATION, PROFILE_SOURCE, REPLAYED, SEARCH_SOURCE
+from app.web.finished import FinishedResponse
+from app.web.headers import INDEX_AGE, INDEX_GENERATION, PROFILE_SOURCE, SEARCH_SOURCE
 from app.web.json_body import read_json
+from app.web.once import once_of, replay_headers
 from app.web.preconditions import entity_tag, optional_match
-from app.web.profiles import author_of, counted, once_of, profile_id_of
+from app.web.profiles import author_of, counted, profile_id_of
 from app.web.query_string import query_pairs
+from app.web.search_answers import partial_fields
 from app.web.services import SERVICES, Services
-
-_JSON: Final = "application/json"
 
 
 @counted("edit")
@@ -39,10 +38,8 @@ async def edit(request: web.Request) -> web.Response:
         lambda profile, edited: _report(profile, edited, by_item=not member_edit.atomic),
         once_of(request, raw),
     )
-    headers: dict[str, str] = {hdrs.ETAG: entity_tag(answer.version)}
-    if answer.replayed:
-        headers[REPLAYED.name] = "true"
-    return web.Response(body=answer.body, content_type=_JSON, headers=headers)
+    headers = {hdrs.ETAG: entity_tag(answer.version), **replay_headers(answer)}
+    return FinishedResponse(answer.body, headers=headers)
 
 
 @counted("resolve")
@@ -67,13 +64,10 @@ async def resolve(request: web.Request) -> web.Response:
 
 
 async def _search(services: Services, search: Search, limit: int, cursor: str | None) -> web.Response:
-    page = await services.index.search(
-        "profile",
-        search_plan(search),
-        limit=limit,
-        offset=0,
-        cursor=None if cursor is None else decode_cursor(cursor, search),
-        timeout_ms=services.parameters.search_timeout,
+    page = await services.searches.selection(
+        replace(search, limit=limit),
+        None if cursor is None else decode_cursor(cursor, search),
+        services.parameters.search_timeout,
     )
     next_cursor = encode_cursor(page.next, search) if page.next else None
     response = _page(page.hits, page.total, next_cursor, "redis", page.partial)
@@ -121,9 +115,9 @@ def _page(
         total,
         b"false" if partial else b"true",
         orjson.dumps(next_cursor),
-        instruments.partial_fields(partial),
+        partial_fields(partial),
     )
-    return web.Response(body=body, content_type=_JSON, headers={SEARCH_SOURCE.name: source})
+    return FinishedResponse(body, headers={SEARCH_SOURCE.name: source})
 
 
 def _decode_position(text: str) -> tuple[int, int]:

@@ -1,7 +1,5 @@
 """Handlers for subscription profiles: create, list, read, replace, patch, delete, and their audit trail."""
 
-import hashlib
-import re
 from collections.abc import Callable
 from functools import cache, partial, wraps
 from http import HTTPStatus
@@ -19,21 +17,20 @@ from app.domain.profile import parse_profile
 from app.domain.profile_page import parse_profile_page
 from app.domain.profile_patch import named_instruments, patch_profile
 from app.domain.query import parse_page
-from app.store.idempotency import Once
 from app.store.profile_rows import ShownProfile, parse_profile_id, public_profile_id
 from app.store.profile_writes import Author
-from app.store.profiles import Source
+from app.store.source import Source
 from app.web.endpoint import Handler
-from app.web.headers import IDEMPOTENCY_KEY, PROFILE_SOURCE, REPLAYED
+from app.web.finished import FinishedResponse
+from app.web.headers import PROFILE_SOURCE, REPLAYED
 from app.web.json_body import read_json
+from app.web.once import once_of, replay_headers
 from app.web.pages import newest_first
 from app.web.preconditions import entity_tag, is_known, required_match
 from app.web.query_string import query_pairs
 from app.web.services import PRINCIPAL, REQUEST_ID, SERVICES
 
 PATH: Final = "/v1/subscription-profiles"
-_JSON: Final = "application/json"
-_IDEMPOTENCY_KEY: Final = re.compile(IDEMPOTENCY_KEY.schema["pattern"])
 
 
 def counted(operation: str) -> Callable[[Handler], Handler]:
@@ -70,12 +67,11 @@ async def create(request: web.Request) -> web.Response:
     content = parse_profile(document, services.profiles.limits)
     answer = await services.profiles.create(author_of(request), content, once_of(request, raw))
     headers: dict[str, str] = {
-        hdrs.LOCATION: f"{PATH}/{public_profile_id(answer.profile_id)}",
+        hdrs.LOCATION: f"{PATH}/{public_profile_id(answer.subject)}",
         hdrs.ETAG: entity_tag(answer.version),
+        **replay_headers(answer),
     }
-    if answer.replayed:
-        headers[REPLAYED.name] = "true"
-    return web.Response(status=201, body=answer.body, content_type=_JSON, headers=headers)
+    return FinishedResponse(answer.body, status=201, headers=headers)
 
 
 @counted("list")
@@ -94,7 +90,7 @@ async def page(request: web.Request) -> web.Response:
     next_cursor = encode_token(shown[-1].id.bytes) if len(found) > len(shown) else None
     profiles = b",".join(summary.json for summary in shown)
     body = b'{"profiles":[%b],"next_cursor":%b}' % (profiles, orjson.dumps(next_cursor))
-    return web.Response(body=body, content_type=_JSON, headers={PROFILE_SOURCE.name: Source.POSTGRES.value})
+    return FinishedResponse(body, headers={PROFILE_SOURCE.name: Source.POSTGRES.value})
 
 
 @counted("read")
@@ -103,7 +99,7 @@ async def one(request: web.Request) -> web.Response:
     headers = {hdrs.ETAG: entity_tag(profile.version), PROFILE_SOURCE.name: source.value}
     if is_known(request, profile.version):
         return web.Response(status=304, headers=headers)
-    return web.Response(body=profile.json, content_type=_JSON, headers=headers)
+    return FinishedResponse(profile.json, headers=headers)
 
 
 @counted("replace")
@@ -165,19 +161,9 @@ def profile_id_of(request: web.Request) -> UUID:
     return profile_id
 
 
-def once_of(request: web.Request, raw: bytes) -> Once | None:
-    key = request.headers.get(IDEMPOTENCY_KEY.name)
-    if key is None:
-        return None
-    if not _IDEMPOTENCY_KEY.fullmatch(key):
-        raise InvalidInput.of(IDEMPOTENCY_KEY.name, "must be 1 to 255 visible ASCII characters")
-    digest = hashlib.sha256(raw).digest()
-    return Once(request[PRINCIPAL].name, request.method, request.path, key, digest)
-
-
 def _shown(profile: ShownProfile) -> web.Response:
     headers = {hdrs.ETAG: entity_tag(profile.version), PROFILE_SOURCE.name: Source.POSTGRES.value}
-    return web.Response(body=profile.json, content_type=_JSON, headers=headers)
+    return FinishedResponse(profile.json, headers=headers)
 
 
 def _decode_cursor(text: str) -> UUID:

@@ -11,7 +11,11 @@ _MAX_PARAMETERS = 400
 
 def query_pairs(request: web.Request) -> list[tuple[str, str]]:
     """Raises InvalidInput."""
-    raw = request.rel_url.raw_query_string
+    return parse_pairs(request.rel_url.raw_query_string)
+
+
+def parse_pairs(raw: str) -> list[tuple[str, str]]:
+    """Raises InvalidInput."""
     if not raw:
         return []
     try:

@@ -1,16 +1,18 @@
 """aiohttp's server with one change: what the HTTP parser refuses is a problem response as well."""
 
 from http import HTTPStatus
-from typing import Final
+from typing import Final, cast
 
 import structlog
-from aiohttp import web
+from aiohttp import hdrs, web
 from aiohttp.http_exceptions import BadHttpMessage, LineTooLong
 from aiohttp.web_protocol import RequestHandler
+from aiohttp.web_urldispatcher import UrlMappingMatchInfo
 
-from app.web.boundary import request_id_of
+from app.web.boundary import ServerHandler, bounded, request_id_of
 from app.web.headers import REQUEST_ID_HEADER
 from app.web.problems import problem
+from app.web.services import CLOSING
 
 MAX_LINE_BYTES: Final = 65_536
 """Longer request lines never reach a handler that could name the parameter."""
@@ -66,6 +68,29 @@ class _ProblemServer(web.Server):
         return _ProblemRequestHandler(self, loop=self._loop, **self._kwargs)
 
 
+def straight(app: web.Application, handle: ServerHandler) -> ServerHandler:
+    """Leads a GET of a path without variables to its handler at once; all else to aiohttp's own routing.
+
+    That looks a path up part by part, and makes what it matched anew for each request.
+    """
+    matches = {}
+    for route in app.router.routes():
+        if route.method == hdrs.METH_GET and isinstance(route.resource, web.PlainResource):
+            match = UrlMappingMatchInfo({}, route)
+            match.add_app(app)
+            match.freeze()
+            matches[route.resource.canonical] = match
+
+    async def handle_straight(request: web.BaseRequest) -> web.StreamResponse:
+        match = matches.get(request.rel_url.raw_path) if request.method == hdrs.METH_GET else None
+        if match is None or hdrs.EXPECT in request.headers:
+            return await handle(request)
+        request._match_info = match  # type: ignore[attr-defined] # noqa: SLF001 - as aiohttp's routing does
+        return await match.handler(cast("web.Request", request))
+
+    return handle_straight
+
+
 class ProblemRunner(web.AppRunner):
     """An AppRunner that serves with the request handler above."""
 
@@ -82,7 +107,7 @@ class ProblemRunner(web.AppRunner):
     async def _make_server(self) -> web.Server:
         server = await super()._make_server()
         return _ProblemServer(
-            server.request_handler,
+            bounded(straight(self.app, server.request_handler), self.app[CLOSING]),
             request_factory=server.request_factory,
             handler_cancellation=server.handler_cancellation,
             **server._kwargs,  # noqa: SLF001 - aiohttp offers no other way to choose the request handler

@@ -274,6 +274,8 @@ def connection_json_is_complete_and_private(demo: Demo) -> None:
 def anybody_may_search_the_sample(demo: Demo) -> None:
     hits = get_json(demo, "/v1/instruments/search?q=apple")["hits"]
     assert hits[0]["symbol"] == "AAPL"
+    (former,) = get_json(demo, "/v1/instruments/search?q=FB&mic=XNAS&limit=1")["hits"]
+    assert former["symbol"] == "META", "the aliases that come with the project are loaded, too"
 
 
 def the_key_works_in_both_headers_and_another_does_not(demo: Demo) -> None:
@@ -413,7 +415,7 @@ def test_a_file_is_imported_the_key_is_fixed_and_ctrl_c_ends_everything(tmp_path
         ("Redis", "bin/redis-server"),
         ("Postgres", "bin/postgres"),
         ("indexer", "-m indexer"),
-        ("api", "app.cli serve"),
+        ("api", "app.supervision"),
     ],
 )
 def test_a_part_that_dies_takes_everything_down_and_is_named(

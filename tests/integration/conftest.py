@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import pytest
 from aiohttp import ClientSession, web
@@ -23,7 +23,8 @@ from app.store.copy_epochs import CopyEpochs
 from app.store.copy_server import CopyServer
 from app.store.index_jobs import IndexJobs, Job, JobKind
 from app.store.index_state import read_live_state
-from app.store.postgres import Postgres
+from app.store.index_writer import IndexWriter, shown_token
+from app.store.postgres import Connection, Postgres
 from app.store.profile_copies import ProfileCopies
 from app.store.profiles import Profiles
 from app.tasks import end_tasks
@@ -50,6 +51,10 @@ def import_instruments(database_url: str, tmp_path: Path) -> Import:
         return await import_rows(database_url, sources, tmp_path / "rejects.csv", actor="tests", **options)
 
     return run_import
+
+
+UNCACHED: Final = Parameters(cache_ttl_seconds=0)
+"""So that every answer is as the index is."""
 
 
 @asynccontextmanager
@@ -96,9 +101,25 @@ async def indexer(database_url: str, redis_client: Redis) -> AsyncIterator[WaitL
         yield level
 
 
-async def carry_out(jobs: IndexJobs, kind: JobKind) -> Job:
+async def is_lock_awaited(database: Connection) -> bool:
+    """Whether somebody waits for one of the fixed locks."""
+    statement = (
+        "SELECT EXISTS (SELECT FROM pg_locks JOIN pg_database ON pg_database.oid = pg_locks.database "
+        "WHERE datname = current_database() AND locktype = 'advisory' AND NOT granted)"
+    )
+    return bool(await database.fetchval(statement))
+
+
+async def current_writer(client: Redis) -> IndexWriter:
+    """The index as the leader of now writes it."""
+    writer = IndexWriter(client, await shown_token(client))
+    await writer.claim()
+    return writer
+
+
+async def carry_out(jobs: IndexJobs, kind: JobKind, timeout_s: float = WAIT_S) -> Job:
     """A new job of this kind, when it has ended."""
-    async with asyncio.timeout(WAIT_S):
+    async with asyncio.timeout(timeout_s):
         while True:
             requested = await jobs.request(kind, "tests")
             while (job := await jobs.read(requested.id)) is None or not job.finished:  # noqa: ASYNC110
@@ -116,9 +137,10 @@ async def running_api(
         "database_url": database_url,
         "redis_url": redis_url,
         "anonymous_scopes": (INSTRUMENTS_READ,),
+        "redis_search_ms": 5000,  # this machine may pause for longer than a caller should wait
         **settings,
     }
-    async with serving(make_app(Settings(**values), parameters or Parameters(), died)) as client:
+    async with serving(make_app(Settings(**values), parameters or UNCACHED, died)) as client:
         yield client
     assert not died.done(), died
 

@@ -85,7 +85,7 @@ async def test_the_limit_counts_down_and_then_refuses(
         (304, {"path": "/v1/instruments/ins_1", "If-None-Match": '"1"'}),
         (404, {"path": "/v1/instruments/ins_9"}),
         (400, {"path": f"{PROFILES}?limit=0"}),
-        (503, {"path": SEARCH}),
+        (400, {"path": f"{SEARCH}?limit=0"}),
         (429, {"path": PROFILES}),
     ]
     async with running_api(database_url, redis_url) as api:
@@ -166,10 +166,10 @@ async def test_a_search_does_not_ask_redis_whether_it_may(
     await database.execute("INSERT INTO instruments (symbol, name, asset_class) VALUES ('A', 'N', 'equity')")
     await make_key(database_url, "k", per_minute=100_000)
     from_postgres = {"Cache-Control": "no-cache"}
-    async with running_api(database_url, redis_url) as api:
+    async with running_api(database_url, redis_url, redis_search_ms=100) as api:
         assert (await get(api, "k", "/v1/instruments/ins_1", **from_postgres))[0] == 200
         before = await script_calls(redis_client)
-        assert set(await statuses(api, "k", 300, SEARCH)) == {503}, "nothing is indexed"
+        assert 200 in set(await statuses(api, "k", 300, SEARCH)), "nothing is indexed, Postgres answers some"
         assert await script_calls(redis_client) == before
         await redis_client.client_pause(3000)
         began = time.monotonic()

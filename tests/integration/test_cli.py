@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import asyncpg
+import orjson
 import pytest
 from redis.asyncio import Redis
 from typer.main import get_command
@@ -27,6 +28,7 @@ from app.search.generation import document_key
 from app.store.index_state import read_live_state
 from app.store.postgres import Connection
 from indexer.cli import cli as indexer_cli
+from loadtests.__main__ import cli as loadtest_cli
 from tests.conftest import own_database, url_of
 from tests.integration.conftest import Import, running_indexer
 
@@ -125,9 +127,9 @@ def commands_of(group: Any, *path: str) -> Iterator[tuple[str, ...]]:
 def test_every_commands_help_shows_an_example() -> None:
     runner = CliRunner(env={"NO_COLOR": "1"})
     seen = set()
-    for application, prefix in ((cli, ()), (indexer_cli, ("indexer",))):
+    for application, prefix in ((cli, ()), (indexer_cli, ("indexer",)), (loadtest_cli, ("loadtest",))):
         for words in commands_of(get_command(application)):
-            if words == ("indexer",):  # handed over to the other application
+            if words in {("indexer",), ("loadtest",)}:  # handed over to the other applications
                 continue
             result = runner.invoke(application, [*words, "--help"])
             assert result.exit_code == 0, result.output
@@ -135,13 +137,22 @@ def test_every_commands_help_shows_an_example() -> None:
             example = shown.partition("Example: ")[2]
             assert f"instrument-registry {' '.join((*prefix, *words))}" in example, shown
             seen.add((*prefix, *words))
-    assert {("demo",), ("keys", "create"), ("indexer", "verify")} <= seen
+    assert {("demo",), ("keys", "create"), ("indexer", "verify"), ("loadtest", "burst")} <= seen
+
+
+async def test_commands_do_not_wait_for_what_others_import(tmp_path: Path) -> None:
+    program = "import app.cli, sys; print({'app.main', 'sqlalchemy'} & set(sys.modules))"
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", program), cwd=tmp_path, stdout=asyncio.subprocess.PIPE
+    )
+    output, _ = await process.communicate()
+    assert output == b"set()\n"
 
 
 @pytest.mark.parametrize(
     ("command", "named"),
     [
-        ("", ("demo", "migrate", "serve", "import", "indexer", "keys")),
+        ("", ("demo", "migrate", "serve", "import", "indexer", "keys", "loadtest", "report")),
         ("indexer", ("run", "refresh", "rebuild", "rollback", "status", "verify")),
         ("indexer verify", ("Example: instrument-registry indexer verify",)),
     ],
@@ -166,8 +177,12 @@ async def test_migrate_fills_an_empty_database_and_does_nothing_more(
         await connection.close()
 
 
-async def test_a_database_without_schema_points_to_migrate(empty_database_url: str, tmp_path: Path) -> None:
-    finished = await run_command("keys", "list", folder=tmp_path, REGISTRY_DATABASE_URL=empty_database_url)
+@pytest.mark.parametrize("command", ["keys list", "report quality"])
+async def test_a_database_without_schema_points_to_migrate(
+    command: str, empty_database_url: str, tmp_path: Path
+) -> None:
+    url = {"REGISTRY_DATABASE_URL": empty_database_url}
+    finished = await run_command(*command.split(), folder=tmp_path, **url)
     assert_refused(finished, "instrument-registry migrate")
 
 
@@ -286,6 +301,58 @@ async def test_import_counts_and_explains_its_rejects(run: Run, database: Connec
     assert await database.fetchval("SELECT count(*) FROM instruments") == 2
 
 
+async def test_the_quality_report_for_people_and_for_machines(
+    run: Run, import_instruments: Import, tmp_path: Path
+) -> None:
+    rows = [{"symbol": f"B{n}", "name": f"B{n}", "asset_class": "bond", "mic": "XFRA"} for n in range(3)]
+    await import_instruments([*rows, {"symbol": "E", "name": "\x1b[31mRed", "asset_class": "etf"}])
+    shown = await run("report", "quality", "--examples", "2", COLUMNS="200")
+    assert (shown.status, shown.messages) == (0, ""), shown
+    assert shown.output.startswith("4 living instruments and 0 delisted ones, ")
+    assert re.search(r"^ +bond +etf *\nliving +3 +1 *$", shown.output, re.MULTILINE), shown.output
+    assert re.search(r"^XFRA +3 .* 100\.0 ", shown.output, re.MULTILINE), shown.output
+    assert re.search(r"^3 +name_is_symbol +the name is only", shown.output, re.MULTILINE), shown.output
+    assert "name_is_symbol: 2 of 3" in shown.output
+    assert re.search(r"^ins_\d+ +E +\\x1b\[31mRed *$", shown.output, re.MULTILINE), (
+        "no colours of the data's own"
+    )
+
+    as_json = await run("report", "quality", "--json")
+    document = orjson.loads(as_json.output)
+    (found,) = [finding for finding in document["findings"] if finding["reason"] == "name_is_symbol"]
+    assert found["count"] == 3 and found["meaning"] and len(found["examples"]) == 3
+    assert [(group["asset_class"], group["living"]) for group in document["coverage"]] == [
+        ("bond", 3),
+        ("etf", 1),
+    ]
+
+    written = await run("report", "quality", "--json", "--output", "quality.json")
+    assert (written.status, written.output) == (0, ""), written
+    assert orjson.loads((tmp_path / "quality.json").read_bytes()).keys() == document.keys()
+    assert_refused(await run("report", "quality", "--output", "no/such.txt"), "no/such.txt", "--output")
+    assert (await run("report", "quality", "--examples", "-1")).status == 2
+
+
+async def test_aliases_are_imported_after_their_instruments(
+    run: Run, database: Connection, tmp_path: Path
+) -> None:
+    (tmp_path / "listings.csv").write_text(CSV + "META,equity,Meta Platforms,XNAS\n")
+    (tmp_path / "names.csv").write_text("symbol,alias,kind\nCLIA,old apples,name\nCLIX,x,name\n")
+    assert_refused(await run("import", "listings.csv", "names.csv"), "instruments first")
+    await run("import", "listings.csv")
+    for became in ("1 changed, 0 unchanged", "0 changed, 1 unchanged"):
+        told = await run("import", "names.csv", "--format", "aliases")
+        assert told.status == 0, told
+        assert told.output.startswith(f"2 rows read: 0 created, {became}, 0 duplicates, 1 rejected"), told
+    known = await run("import", "--known-aliases")
+    assert known.status == 0 and "2 changed" in known.output, known
+    entries = await database.fetchval("SELECT dated_aliases::text FROM instruments WHERE symbol = 'META'")
+    assert '"FB"' in entries and '"facebook"' in entries
+    assert_refused(await run("import"), "--known-aliases")
+    assert_refused(await run("import", "names.csv", "--known-aliases"), "--known-aliases")
+    assert_refused(await run("import", "names.csv", "--delist-missing"), "--delist-missing")
+
+
 async def test_import_says_what_it_cannot_read(run: Run, tmp_path: Path) -> None:
     (tmp_path / "letter.txt").write_text("Dear Sir or Madam")
     (tmp_path / "listings.csv").write_text(CSV)
@@ -301,6 +368,7 @@ async def test_import_says_what_it_cannot_read(run: Run, tmp_path: Path) -> None
         ("migrate", {}, "REGISTRY_DATABASE_URL"),
         ("serve", {"REGISTRY_DATABASE_URL": "postgresql://127.0.0.1/x"}, "REGISTRY_REDIS_URL"),
         ("import listings.csv", {}, "REGISTRY_DATABASE_URL"),
+        ("report quality", {}, "REGISTRY_DATABASE_URL"),
         ("indexer run", {}, "REGISTRY_DATABASE_URL"),
         ("indexer verify", {"REGISTRY_DATABASE_URL": "postgresql://127.0.0.1/x"}, "REGISTRY_REDIS_URL"),
     ],
@@ -312,7 +380,7 @@ async def test_a_missing_url_is_named(
     assert_refused(await run_command(*command.split(), folder=tmp_path, **known), missing)
 
 
-@pytest.mark.parametrize("command", ["migrate", "import listings.csv", "indexer status"])
+@pytest.mark.parametrize("command", ["migrate", "import listings.csv", "report quality", "indexer status"])
 async def test_a_postgres_that_does_not_answer_takes_one_line(
     command: str, redis_url: str, tmp_path: Path
 ) -> None:

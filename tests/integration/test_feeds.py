@@ -13,7 +13,7 @@ import pytest
 
 from app.domain.cursor import encode_token
 from app.store.postgres import Connection, open_connection
-from app.web.exports import MAX_EXPORTS
+from app.web.at_once import MAX_EXPORTS
 from tests.integration.conftest import Client, eventually, get_json, running_api
 
 EXPORT = "/v1/instruments/export"
@@ -204,10 +204,7 @@ async def test_without_a_position_one_follows_from_now(api: Client, database: Co
 async def test_positions_that_are_none(
     content: bytes, status: int, api: Client, database: Connection
 ) -> None:
-    cluster = await database.fetchval(
-        "SELECT system_identifier::text || '/' || timeline_id "
-        "FROM pg_control_system(), pg_control_checkpoint()"
-    )
+    cluster = await database.fetchval("SELECT cluster_timeline()")
     since = encode_token(content.replace(b"CLUSTER", cluster.encode()))
     async with api.get(CHANGES, params={"since": since}) as response:
         assert response.status == status, await response.text()

@@ -9,20 +9,31 @@ import pytest
 from prometheus_client import REGISTRY
 from redis.asyncio import Redis
 
-from app.domain.errors import LeaseLost
+from app.domain.errors import LeaseLost, RedisUnavailable
 from app.search.generation import OWN, document_key, document_prefix
+from app.search.schema import KEY_OF
 from app.store.index_jobs import IndexJobs, JobKind, JobState, Requested
-from app.store.index_state import index_info, read_live_state
+from app.store.index_state import index_info, read_live_state, read_parked
+from app.store.index_view import read_index_view
 from app.store.index_writer import IndexWriter
 from app.store.instruments import Position, open_snapshot
 from app.store.lease import Lease
 from app.store.postgres import Connection, open_connection
 from app.tasks import end_tasks
-from indexer import runner
+from indexer import gates, runner
+from indexer.chores import repeat
+from indexer.measuring import measure
 from indexer.refresh import Refreshed, refresh
-from indexer.sampling import sample_for_ever
+from indexer.sampling import sample
 from indexer.verify import verify, verify_sample
-from tests.integration.conftest import Import, WaitLevel, carry_out, eventually, running_indexer
+from tests.integration.conftest import (
+    Import,
+    WaitLevel,
+    carry_out,
+    current_writer,
+    eventually,
+    running_indexer,
+)
 
 ROWS = [
     {"symbol": f"T{number}", "name": f"Test Company {number}", "asset_class": "equity", "mic": "XNAS"}
@@ -39,17 +50,17 @@ async def indexed_names(client: Redis) -> set[str]:
     state = await read_live_state(client)
     assert state is not None
     keys = [key async for key in client.scan_iter(match=f"{document_prefix(state.generation)}*")]
-    return {(await client.hget(key, "name")).decode() for key in keys}  # type: ignore[union-attr]
+    return {(await client.hget(key, KEY_OF["name"])).decode() for key in keys}  # type: ignore[union-attr]
 
 
 async def refresh_once(database_url: str, client: Redis) -> Refreshed:
     """One refresh under the fence that is shown, as the leader would."""
-    token = await client.get(OWN.fence_key)
     state = await read_live_state(client)
-    assert token is not None and state is not None
+    assert state is not None
+    writer = await current_writer(client)
     async with open_snapshot(database_url) as snapshot:
         position = await snapshot.position(state.watermark)
-        return await refresh(snapshot, position, IndexWriter(client, int(token)), state)
+        return await refresh(snapshot, position, writer, state)
 
 
 def changes(refreshed: Refreshed) -> tuple[int, int]:
@@ -166,10 +177,10 @@ async def test_an_emptied_redis_refuses_the_batch_and_the_watermark(
 ) -> None:
     state = await read_live_state(redis_client)
     assert state is not None
-    writer = IndexWriter(redis_client, int((await redis_client.get(OWN.fence_key)) or 0))
+    writer = await current_writer(redis_client)
     await redis_client.flushall()
     async with open_snapshot(database_url) as snapshot:
-        batches = [rows async for rows in snapshot.rows(None, 100)]
+        batches = [batch async for batch in snapshot.rows(None, 100)]
     with pytest.raises(LeaseLost):
         await writer.write(state.generation, batches[0])
     with pytest.raises(LeaseLost):
@@ -271,10 +282,10 @@ async def test_documents_that_an_old_copy_of_redis_brings_back_are_removed(
     async with running_indexer(database_url, redis_client):
 
         async def gone() -> bool:
-            return not await redis_client.exists(document_key(77, 1))
+            return not await redis_client.sismember(OWN.generations_key, "77")
 
         await eventually(gone)
-        assert b"77" not in await redis_client.smembers(OWN.generations_key)
+        assert not await redis_client.exists(document_key(77, 1))
 
 
 async def test_two_runners_one_leads_and_the_other_takes_over(
@@ -410,7 +421,12 @@ async def test_a_repair_mends_both_generations(
         assert repaired.state is JobState.DONE and repaired.checks is not None
         # The refresh before it reads again what a transaction of another test holds back, and so may mend
         # the missing one.
-        assert repaired.checks | {"written": 0} == {"compared": len(ROWS), "written": 0, "removed": 1}
+        assert repaired.checks | {"written": 0} == {
+            "compared": len(ROWS),
+            "written": 0,
+            "removed": 1,
+            "parked": 0,
+        }
         assert repaired.checks["written"] in (1, 2)
         assert (await verify(database_url, redis_client, 0)).clean
         assert (await carry_out(jobs, JobKind.ROLLBACK)).state is JobState.DONE
@@ -427,7 +443,7 @@ async def test_a_sample_finds_drift(
     assert (await verify_sample(database_url, redis_client, 5, 0)).rows == 5
 
 
-async def test_samples_are_taken_again_and_again_and_told(
+async def test_what_a_sample_finds_is_told(
     filled: None, database_url: str, database: Connection, redis_client: Redis
 ) -> None:
     def metric(name: str) -> float:
@@ -435,10 +451,38 @@ async def test_samples_are_taken_again_and_again_and_told(
 
     await spoil(database, redis_client)
     sampled = metric("registry_index_rows_sampled_total")
-    task = asyncio.create_task(sample_for_ever(database_url, redis_client, 0, interval_s=0.02))
-    await eventually(lambda: is_true(metric("registry_index_rows_sampled_total") >= sampled + 3 * len(ROWS)))
+    await sample(database_url, redis_client, 0)
+    assert metric("registry_index_rows_sampled_total") == sampled + len(ROWS)
     assert metric("registry_index_sample_drift") == 2
+
+
+async def test_chores_are_done_again_and_again_whatever_fails() -> None:
+    done = 0
+
+    async def chore() -> None:
+        nonlocal done
+        done += 1
+        if done % 2:
+            raise RedisUnavailable("not now")
+
+    task = asyncio.create_task(repeat("try", chore, 0.001))
+    await eventually(lambda: is_true(done > 5))
     await end_tasks(task)
+
+
+async def test_what_operations_see_is_measured(
+    filled: None, database_url: str, database: Connection, redis_client: Redis
+) -> None:
+    await rename(database, "T1", "Not yet")
+    await measure(database_url, redis_client)
+
+    def metric(name: str, **labels: str) -> float | None:
+        return REGISTRY.get_sample_value(name, labels)
+
+    assert metric("registry_index_rows") == metric("registry_index_documents", generation="live") == len(ROWS)
+    assert metric("registry_index_documents", generation="kept") == 0
+    assert (metric("registry_index_oldest_unindexed_seconds") or 0) > 0
+    assert (metric("registry_redis_memory_bytes") or 0) > 1_000_000
 
 
 async def is_true(value: bool) -> bool:
@@ -474,3 +518,86 @@ async def test_an_open_transaction_is_measured_and_delays_nobody(
         await transaction.commit()
         await eventually(lambda: is_true(REGISTRY.get_sample_value(held) == 0))
     assert (await verify(database_url, redis_client, 5)).clean
+
+
+async def plant_poison(connection: Connection) -> tuple[int, int]:
+    """Two rows that no document can be made of, which the database would refuse: their numbers."""
+    await connection.execute("ALTER TABLE instruments DROP CONSTRAINT instruments_aliases")
+    await rename(connection, "T4", "Beside the poison")
+    rows = await connection.fetch(
+        "UPDATE instruments SET aliases = '{NULL}' WHERE symbol IN ('T3', 'T5') RETURNING id"
+    )
+    first, second = sorted(row["id"] for row in rows)
+    return first, second
+
+
+async def test_poison_rows_are_parked_and_the_rest_goes_on(
+    filled: None,
+    database_url: str,
+    database: Connection,
+    redis_client: Redis,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    jobs = IndexJobs(database)
+    async with running_indexer(database_url, redis_client, refresh_s=0.2):
+        poison = await plant_poison(database)
+        await eventually(lambda: _is_parked(redis_client, *poison))
+        assert "beside the poison" in await indexed_names(redis_client)
+        logged = [line for line in capsys.readouterr().out.splitlines() if "row parked" in line]
+        logged = [line for line in logged if "generation=1" in line]  # a sample may have led to a rebuild
+        assert len(logged) == 2
+        assert any(f"ins_{poison[0]}" in line and "AttributeError" in line for line in logged)
+        await measure(database_url, redis_client)
+        assert REGISTRY.get_sample_value("registry_index_rows_parked") == 2
+
+        drift = await verify(database_url, redis_client, 0)
+        assert (drift.missing, drift.stale, drift.phantom, tuple(drift.parked)) == ((), (), (), poison)
+        view = await read_index_view(database, redis_client)
+        assert view.parked == 2
+        assert [row.instrument for row in view.parked_rows] == [f"ins_{number}" for number in poison]
+
+        # A rebuild parks them as well, and is as good as what is live; a repair tries them again.
+        rebuilt = await carry_out(jobs, JobKind.REBUILD)
+        assert rebuilt.state is JobState.DONE and (rebuilt.checks or {})["parked"] == 2
+        assert len(await indexed_names(redis_client)) == len(ROWS) - 2
+        repaired = await carry_out(jobs, JobKind.REPAIR)
+        assert repaired.checks == {"compared": len(ROWS), "written": 0, "removed": 0, "parked": 2}
+        assert await _is_parked(redis_client, *poison)
+
+        await database.execute("UPDATE instruments SET aliases = '{A,B}' WHERE id = $1", poison[1])
+        await database.execute("DELETE FROM instruments WHERE id = $1", poison[0])
+        await eventually(lambda: _is_parked(redis_client))
+    assert (await verify(database_url, redis_client, 5)).clean
+
+
+async def _is_parked(client: Redis, *numbers: int) -> bool:
+    state = await read_live_state(client)
+    assert state is not None
+    return tuple(await read_parked(client, state.generation)) == numbers
+
+
+async def test_a_rebuild_that_parks_too_many_does_not_go_live(
+    filled: None,
+    database_url: str,
+    database: Connection,
+    redis_client: Redis,
+    import_instruments: Import,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(gates, "MAX_PARKED", 1)
+    await plant_poison(database)
+    async with running_indexer(database_url, redis_client):
+        job = await carry_out(IndexJobs(database), JobKind.REBUILD)
+    assert job.state is JobState.FAILED and job.error is not None
+    assert "lacks 2 of 20 rows" in job.error and "AttributeError" in job.error
+
+
+async def test_dates_that_python_does_not_know_are_shown_all_the_same(
+    filled: None, database_url: str, database: Connection, redis_client: Redis
+) -> None:
+    with pytest.raises(asyncpg.CheckViolationError):
+        await database.execute("UPDATE instruments SET listed_on = '20000-01-01' WHERE symbol = 'T1'")
+    await database.execute("ALTER TABLE instruments DROP CONSTRAINT instruments_years")
+    await database.execute("UPDATE instruments SET listed_on = '20000-01-01' WHERE symbol = 'T1'")
+    assert (await refresh_once(database_url, redis_client)).written == 1
+    assert (await verify(database_url, redis_client, 0)).clean

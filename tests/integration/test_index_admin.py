@@ -54,12 +54,18 @@ async def test_a_rebuild_is_followed_to_its_end_and_gone_back_from(
         await eventually(partial(is_in, api, path, "done"))
         done = await get_json(api, path)
         assert done["generation"] == before["live_generation"] + 1
-        assert done["checks"] == {"documents": 9, "compared": 9, "queries": 9}
+        assert done["checks"] == {"documents": 9, "parked": 0, "compared": 9, "queries": 9}
         assert (done["phase"], done["done"], done["total"], done["error"]) == ("done", 9, 9, None)
 
         after = await get_json(api, INDEX)
         assert after["live_generation"] == done["generation"]
         assert [entry["state"] for entry in after["generations"]] == ["live", "kept"]
+
+        await import_instruments([{**ROWS[0], "symbol": "LATER"}])
+        await indexer()
+        refreshes = (await get_json(api, INDEX))["last_refreshes"]  # another may follow, with nothing to do
+        assert (1, 0) in [(refresh["written"], refresh["removed"]) for refresh in refreshes]
+        assert all(refresh["seconds"] > 0 for refresh in refreshes)
 
         _, _, path = await ask(api, "POST", f"{INDEX}/rollback")
         assert path is not None
@@ -133,6 +139,10 @@ async def test_without_an_index_or_an_indexer_it_says_so(database_url: str, redi
             "age_s": None,
             "oldest_unindexed_s": None,
             "leader": None,
+            "last_refreshes": [],
+            "parked": 0,
+            "redis_error": None,
+            "parked_rows": [],
         }
 
 
@@ -202,3 +212,10 @@ async def test_searches_go_on_while_ten_rebuilds_swap(
 async def is_done(api: Client, number: int) -> bool:
     jobs = (await get_json(api, f"{INDEX}/jobs"))["jobs"]
     return any(job["id"] == number and job["state"] == "done" for job in jobs)
+
+
+async def test_without_redis_it_says_what_postgres_knows(database_url: str) -> None:
+    async with running_api(database_url, "redis://127.0.0.1:1", **SCOPES) as api:
+        shown = await get_json(api, INDEX)
+    assert "does not answer" in shown["redis_error"]
+    assert (shown["rows"], shown["generations"], shown["redis_memory_bytes"]) == (0, [], None)

@@ -22,7 +22,8 @@ from app.store.copy_epochs import RESUME_AFTER_S, SETTLE_S
 from app.store.postgres import Connection
 from app.store.profile_copies import Mark, ProfileCopies, Written
 from app.store.profile_writes import Author
-from app.store.profiles import DOUBT_S, Profiles, Source
+from app.store.profiles import DOUBT_S, Profiles
+from app.store.source import Source
 from tests.integration.conftest import eventually, open_profiles
 from tests.wire import Wire, wire_to
 
@@ -38,7 +39,7 @@ def anything(_: int) -> bool:
 
 
 async def create(profiles: Profiles) -> UUID:
-    return (await profiles.create(ALICE, PROFILE, None)).profile_id
+    return (await profiles.create(ALICE, PROFILE, None)).subject
 
 
 async def write(profiles: Profiles, profile_id: UUID, text: str) -> int:
@@ -136,7 +137,7 @@ async def test_every_process_reads_every_acknowledged_write(
             await asyncio.gather(*(write_on((profiles, other)[n % 2], n) for n in range(8)))
             done = True
         assert await read(profiles, profile_id) == (201, Source.REDIS)
-    assert sources == set(Source)
+    assert sources == {Source.REDIS, Source.POSTGRES}
 
 
 class _LateCopies(ProfileCopies):
@@ -334,7 +335,7 @@ async def test_while_postgres_is_away_copies_are_read_and_nothing_is_written(
 
 async def create_another(profiles: Profiles) -> UUID:
     answer = await profiles.create(ALICE, replace(PROFILE, name="another"), None)
-    return answer.profile_id
+    return answer.subject
 
 
 async def test_a_frozen_postgres_delays_readers_of_copies_little(

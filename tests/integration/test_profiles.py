@@ -90,11 +90,11 @@ async def test_32_writers_with_preconditions_lose_no_update(processes: tuple[Pro
         for turn in range(4):
             description = f"{writer}/{turn}"
             while True:
-                known = (await read(profiles, ALICE, answer.profile_id)).version
+                known = (await read(profiles, ALICE, answer.subject)).version
                 try:
                     await profiles.update(
                         replace(ALICE, request_id=description),
-                        answer.profile_id,
+                        answer.subject,
                         known.__eq__,
                         partial(replace, description=description),
                     )
@@ -105,9 +105,9 @@ async def test_32_writers_with_preconditions_lose_no_update(processes: tuple[Pro
                 break
 
     await asyncio.gather(*map(write, range(32)))
-    final = await read(processes[0], ALICE, answer.profile_id)
+    final = await read(processes[0], ALICE, answer.subject)
     assert final.version == len(successes) + 1 == 129
-    events = await processes[0].events(ALICE, answer.profile_id, before=None, limit=1000)
+    events = await processes[0].events(ALICE, answer.subject, before=None, limit=1000)
     assert [(event.number, event.version) for event in events] == [(n, n) for n in range(129, 0, -1)]
     changes = [event.detail["changes"]["description"] for event in events[:-1]]
     assert Counter(change["to"] for change in changes) == Counter(successes)
@@ -117,7 +117,7 @@ async def test_32_writers_with_preconditions_lose_no_update(processes: tuple[Pro
 async def test_who_waited_for_another_writer_sees_the_members_that_it_left(
     profiles: Profiles, database: Connection
 ) -> None:
-    profile_id = (await profiles.create(ALICE, profile(**members(1, 2)), None)).profile_id
+    profile_id = (await profiles.create(ALICE, profile(**members(1, 2)), None)).subject
 
     async def is_waiting() -> bool:
         return bool(await database.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"))
@@ -176,9 +176,9 @@ async def test_a_name_is_its_owners_once(profiles: Profiles) -> None:
         await profiles.create(ALICE, profile("N"), None)
     other = await profiles.create(ALICE, profile("M"), None)
     with pytest.raises(NameTaken):
-        await profiles.update(ALICE, other.profile_id, anything, lambda content: replace(content, name="N"))
-    await profiles.delete(ALICE, first.profile_id, anything)
-    await profiles.update(ALICE, other.profile_id, anything, lambda content: replace(content, name="N"))
+        await profiles.update(ALICE, other.subject, anything, lambda content: replace(content, name="N"))
+    await profiles.delete(ALICE, first.subject, anything)
+    await profiles.update(ALICE, other.subject, anything, lambda content: replace(content, name="N"))
 
 
 async def test_concurrent_creations_do_not_pass_the_limit(profiles: Profiles) -> None:
@@ -190,7 +190,7 @@ async def test_concurrent_creations_do_not_pass_the_limit(profiles: Profiles) ->
 
 
 async def test_another_owners_profile_does_not_exist(profiles: Profiles) -> None:
-    mine = (await profiles.create(ALICE, profile(), None)).profile_id
+    mine = (await profiles.create(ALICE, profile(), None)).subject
     for attempt in (
         profiles.read(BOB, mine),
         profiles.events(BOB, mine, before=None, limit=1),
@@ -220,40 +220,40 @@ async def test_unknown_and_delisted_instruments_are_all_named(profiles: Profiles
 async def test_members_keep_the_order_given(profiles: Profiles, wanted: tuple[int, ...]) -> None:
     created = await profiles.create(ALICE, profile(**members(1, 2, 3)), None)
     await profiles.update(
-        ALICE, created.profile_id, anything, lambda content: replace(content, instruments=wanted)
+        ALICE, created.subject, anything, lambda content: replace(content, instruments=wanted)
     )
-    assert (await read(profiles, ALICE, created.profile_id)).selection == wanted
+    assert (await read(profiles, ALICE, created.subject)).selection == wanted
 
 
 async def test_a_member_that_was_delisted_since_may_stay(profiles: Profiles, database: Connection) -> None:
     created = await profiles.create(ALICE, profile(**members(1, 2)), None)
     await database.execute("UPDATE instruments SET status = 'delisted' WHERE id = 1")
     await profiles.update(
-        ALICE, created.profile_id, anything, lambda content: replace(content, instruments=(1, 2, 3))
+        ALICE, created.subject, anything, lambda content: replace(content, instruments=(1, 2, 3))
     )
 
 
 async def test_nothing_changed_is_no_change(profiles: Profiles) -> None:
     created = await profiles.create(ALICE, profile(), None)
-    written = await profiles.update(ALICE, created.profile_id, anything, lambda content: content)
+    written = await profiles.update(ALICE, created.subject, anything, lambda content: content)
     assert written.version == 1
-    assert len(await profiles.events(ALICE, created.profile_id, before=None, limit=9)) == 1
+    assert len(await profiles.events(ALICE, created.subject, before=None, limit=9)) == 1
 
 
 async def test_the_trail_outlives_the_profile_for_its_owner_alone(profiles: Profiles) -> None:
     created = await profiles.create(ALICE, profile(), None)
-    await profiles.delete(ALICE, created.profile_id, anything)
+    await profiles.delete(ALICE, created.subject, anything)
     with pytest.raises(NotFound):
-        await profiles.read(ALICE, created.profile_id)
+        await profiles.read(ALICE, created.subject)
     for author in (ALICE, ADMIN):
-        events = await profiles.events(author, created.profile_id, before=None, limit=9)
+        events = await profiles.events(author, created.subject, before=None, limit=9)
         assert [(event.kind, event.actor) for event in events] == [("deleted", "key:1"), ("created", "key:1")]
     with pytest.raises(NotFound):
-        await profiles.events(BOB, created.profile_id, before=None, limit=9)
+        await profiles.events(BOB, created.subject, before=None, limit=9)
 
 
 async def test_lists_go_through_every_profile_once(profiles: Profiles) -> None:
-    ids = [(await profiles.create(ALICE, profile(f"P{n}"), None)).profile_id for n in range(3)]
+    ids = [(await profiles.create(ALICE, profile(f"P{n}"), None)).subject for n in range(3)]
     await profiles.update(
         ALICE, ids[1], anything, lambda content: replace(content, status=ProfileStatus.PAUSED)
     )

@@ -9,17 +9,16 @@ import pytest
 from redis import Redis as SyncRedis
 from redis.asyncio import Redis
 
-from app.search.generation import OWN, document_key, document_prefix, index_name, state_key
-from app.search.schema import create_arguments
+from app.search.generation import OWN, cells_key, document_key, document_prefix, index_name, state_key
+from app.search.schema import KEY_OF, create_arguments
 from app.store.index_jobs import IndexJobs, JobKind, JobState, Taken
 from app.store.index_state import index_info, read_live_state
-from app.store.index_writer import IndexWriter
 from app.store.postgres import Connection, open_connection
 from app.tasks import end_tasks
 from indexer.gates import JobCancelled, JobFailed
 from indexer.rebuild import Progress, rebuild, roll_back
 from indexer.verify import verify
-from tests.integration.conftest import Import, carry_out, eventually, running_indexer
+from tests.integration.conftest import Import, carry_out, current_writer, eventually, running_indexer
 
 JOB = Taken(1, JobKind.ROLLBACK, generation=None)
 ROWS = [
@@ -61,7 +60,7 @@ class Interfering(Progress):
 async def rebuild_now(
     database_url: str, database: Connection, client: Redis, progress: Progress
 ) -> dict[str, int]:
-    writer = IndexWriter(client, int(await client.get(OWN.fence_key) or 0))
+    writer = await current_writer(client)
     swapped = await rebuild(
         database_url, client, writer, IndexJobs(database), progress, search_timeout_ms=5000
     )
@@ -73,7 +72,7 @@ async def test_a_good_generation_passes_every_gate(
 ) -> None:
     before = await live_generation(redis_client)
     checks = await rebuild_now(database_url, database, redis_client, Progress())
-    assert checks == {"documents": 30, "compared": 30, "queries": 20}
+    assert checks == {"documents": 30, "parked": 0, "compared": 30, "queries": 20}
     assert await live_generation(redis_client) == before + 1
 
 
@@ -82,15 +81,19 @@ def without_a_document(client: SyncRedis, generation: int) -> None:
 
 
 def with_another_symbol(client: SyncRedis, generation: int) -> None:
-    client.hset(document_key(generation, 3), "symbol", "X")
+    client.hset(document_key(generation, 3), KEY_OF["symbol"], "X")
 
 
 def with_a_refused_document(client: SyncRedis, generation: int) -> None:
-    client.hset(document_key(generation, 3), "rank", "not a number")
+    client.hset(document_key(generation, 3), KEY_OF["rank"], "not a number")
 
 
 def execute(client: SyncRedis | Redis, *arguments: str) -> Any:
     return client.execute_command(*arguments)
+
+
+def with_another_count(client: SyncRedis, generation: int) -> None:
+    client.hset(cells_key(generation), "equity", 1)
 
 
 def without_symbols(client: SyncRedis, generation: int) -> None:
@@ -98,8 +101,8 @@ def without_symbols(client: SyncRedis, generation: int) -> None:
     execute(client, "FT.DROPINDEX", index_name(generation))
     arguments = create_arguments(index_name(generation), document_prefix(generation))
     arguments.remove("SKIPINITIALSCAN")
-    place = arguments.index("symbol")
-    execute(client, "FT.CREATE", *arguments[:place], "identifiers", "AS", *arguments[place:])
+    arguments[arguments.index("symbol") - 2] = KEY_OF["identifiers"]
+    execute(client, "FT.CREATE", *arguments)
     while execute(client, "FT.INFO", index_name(generation))[b"num_docs"] < len(ROWS):
         pass
 
@@ -110,6 +113,7 @@ def without_symbols(client: SyncRedis, generation: int) -> None:
         (without_a_document, "29 documents of 30, 0 of them refused"),
         (with_another_symbol, "another symbol of instrument 3"),
         (with_a_refused_document, "of 30, 1 of them refused"),
+        (with_another_count, "counts 31 of 30 documents"),
         (without_symbols, "does not find instrument"),
     ],
 )
@@ -161,13 +165,15 @@ async def test_the_generation_before_is_kept_level_and_can_be_gone_back_to(
         rebuilt = await carry_out(jobs, JobKind.REBUILD)
         second = await live_generation(redis_client)
         assert rebuilt.generation == second == first + 1
-        assert rebuilt.checks == {"documents": 30, "compared": 30, "queries": 20}
+        assert rebuilt.checks == {"documents": 30, "parked": 0, "compared": 30, "queries": 20}
         await database.execute("UPDATE instruments SET name = 'Renamed' WHERE symbol = 'T3'")
         await database.execute("DELETE FROM instruments WHERE symbol = 'T4'")
 
         async def is_level() -> bool:
             number = await database.fetchval("SELECT id FROM instruments WHERE symbol = 'T3'")
-            names = [await redis_client.hget(document_key(g, number), "name") for g in (first, second)]
+            names = [
+                await redis_client.hget(document_key(g, number), KEY_OF["name"]) for g in (first, second)
+            ]
             counts = [(await index_info(redis_client, g) or {})["num_docs"] for g in (first, second)]
             return names == [b"renamed"] * 2 and counts == [29] * 2
 
@@ -180,6 +186,11 @@ async def test_the_generation_before_is_kept_level_and_can_be_gone_back_to(
             aliased = await execute(redis_client, "FT.INFO", OWN.alias)
             assert aliased[b"index_name"] == index_name(expected).encode()
 
+        # What is kept is what was live last, not what has the highest number.
+        assert (await carry_out(jobs, JobKind.ROLLBACK)).generation == first
+        await carry_out(jobs, JobKind.REBUILD)
+        assert (await carry_out(jobs, JobKind.ROLLBACK)).generation == first
+
 
 async def test_a_rollback_loses_nothing_that_was_committed_before_it(
     filled: None, database_url: str, database: Connection, redis_client: Redis
@@ -187,7 +198,7 @@ async def test_a_rollback_loses_nothing_that_was_committed_before_it(
     async with running_indexer(database_url, redis_client):
         await carry_out(IndexJobs(database), JobKind.REBUILD)
     await database.execute("UPDATE instruments SET name = 'Renamed' WHERE symbol = 'T3'")
-    writer = IndexWriter(redis_client, int(await redis_client.get(OWN.fence_key) or 0))
+    writer = await current_writer(redis_client)
     await roll_back(database_url, redis_client, writer, IndexJobs(database), Progress(), JOB)
     assert (await verify(database_url, redis_client, 0)).clean
 
@@ -201,7 +212,7 @@ async def test_a_rollback_to_what_does_not_fit_is_refused(
     first = await live_generation(redis_client)
     await rebuild_now(database_url, database, redis_client, Progress())
     await redis_client.hset(state_key(first), field, "other")
-    writer = IndexWriter(redis_client, int(await redis_client.get(OWN.fence_key) or 0))
+    writer = await current_writer(redis_client)
     with pytest.raises(JobFailed, match=f"{reason}.*rebuild instead"):
         await roll_back(database_url, redis_client, writer, IndexJobs(database), Progress(), JOB)
     assert await live_generation(redis_client) == first + 1
@@ -223,7 +234,7 @@ async def test_a_rollback_that_a_dead_leader_has_swapped_for_does_not_go_forward
     jobs = IndexJobs(database)
     first = await live_generation(redis_client)
     await rebuild_now(database_url, database, redis_client, Progress())
-    writer = IndexWriter(redis_client, int(await redis_client.get(OWN.fence_key) or 0))
+    writer = await current_writer(redis_client)
     requested = await jobs.request(JobKind.ROLLBACK, "tests")
     for _ in range(2):  # the first leader dies before it says that the job is done
         job = await jobs.take_next()

@@ -4,7 +4,7 @@ import asyncio
 import random
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any, cast
 
 import pytest
@@ -21,11 +21,11 @@ TIMEOUT_S = 0.3
 
 
 @asynccontextmanager
-async def opened(url: str) -> AsyncIterator[RedisLine]:
+async def opened(url: str, reply_timeout_s: float = TIMEOUT_S) -> AsyncIterator[RedisLine]:
     pool = open_redis(url, pool_size=1, timeout_s=None).connection_pool
     connection = cast("AbstractConnection", pool.make_connection())  # type: ignore[no-untyped-call]
     await connection.connect()  # type: ignore[no-untyped-call]
-    line = RedisLine(connection, TIMEOUT_S)
+    line = RedisLine(connection, reply_timeout_s)
     try:
         yield line
     finally:
@@ -40,13 +40,15 @@ async def line(redis_url: str) -> AsyncIterator[RedisLine]:
 
 async def test_callers_that_give_up_shift_no_replies(line: RedisLine) -> None:
     chance = random.Random(1)  # noqa: S311
-    answered = 0
+    answered = patient = 0
 
     async def ask(number: int) -> None:
-        nonlocal answered
+        nonlocal answered, patient
         text = b"%d" % number * chance.randrange(1, 2000)
+        within_s = chance.choice((0, 0.0001, 0.001, None))
+        patient += within_s is None
         try:
-            async with asyncio.timeout(chance.choice((0, 0.0001, 0.001, None))):
+            async with asyncio.timeout(within_s):
                 assert await line.send("ECHO", text) == text
                 answered += 1
         except TimeoutError:
@@ -54,8 +56,61 @@ async def test_callers_that_give_up_shift_no_replies(line: RedisLine) -> None:
 
     for turn in range(20):
         await asyncio.gather(*(ask(turn * 100 + number) for number in range(100)))
-    assert 500 <= answered < 2000
+    assert 400 < patient <= answered < 2000
     assert await line.send("ECHO", "last") == b"last"
+
+
+async def test_batches_that_are_given_up_shift_no_replies(line: RedisLine) -> None:
+    chance = random.Random(2)  # noqa: S311
+    answered = 0
+
+    async def ask(number: int) -> None:
+        nonlocal answered
+        texts = [
+            b"%d.%d" % (number, place) * chance.randrange(1, 500) for place in range(chance.randrange(1, 6))
+        ]
+        with suppress(TimeoutError):
+            async with asyncio.timeout(chance.choice((0, 0.0001, 0.001, None))):
+                assert await line.send_all([("ECHO", text) for text in texts]) == texts
+                answered += 1
+
+    for turn in range(20):
+        await asyncio.gather(*(ask(turn * 100 + number) for number in range(100)))
+    assert 400 < answered < 2000
+    assert await line.send_all([("ECHO", "one"), ("ECHO", "two")]) == [b"one", b"two"]
+
+
+async def test_one_refusal_fails_its_batch_alone(line: RedisLine) -> None:
+    outcomes = await asyncio.gather(
+        line.send_all([("ECHO", "before")]),
+        line.send_all([("ECHO", "a"), ("NOSUCH",), ("ECHO", "b")]),
+        line.send_all([("ECHO", "after")]),
+        return_exceptions=True,
+    )
+    assert outcomes[0] == [b"before"] and outcomes[2] == [b"after"]
+    assert isinstance(outcomes[1], ResponseError)
+    with pytest.raises(TypeError):
+        line.send_all([("ECHO", "never sent"), ("ECHO", object())])  # type: ignore[list-item]
+    assert await line.send_all([("ECHO", "still")]) == [b"still"]
+
+
+async def test_who_has_less_time_gives_up_alone(redis_url: str, redis_client: Redis) -> None:
+    async with opened(redis_url, reply_timeout_s=10) as line:
+        await redis_client.client_pause(1000)
+        patient = line.send_all([("ECHO", "patient")])
+        with pytest.raises(RedisUnavailable, match="within 20 ms"):
+            await line.send_all([("ECHO", "hasty")], within_s=0.02)
+        assert not patient.done()
+        assert await patient == [b"patient"]
+        assert await line.send("ECHO", "after") == b"after"
+
+
+async def test_a_line_that_is_ended_answers_who_waits(redis_url: str) -> None:
+    async with opened(redis_url) as line:
+        waiting = line.send_all([("ECHO", "last")])
+        await line.end()
+        assert await waiting == [b"last"]
+        assert line.is_lost
 
 
 async def test_refusals_are_their_own_callers(line: RedisLine) -> None:

@@ -12,6 +12,7 @@ import pytest
 from redis.asyncio import Redis
 
 from app.search.generation import OWN, IndexNames, document_key
+from app.search.schema import KEY_OF, PROJECTION
 from app.store.index_jobs import IndexJobs, JobKind, JobState
 from app.store.index_state import index_info
 from app.store.postgres import Connection
@@ -28,7 +29,7 @@ def other_version(tmp_path: Path) -> Path:
     for package in ("app", "indexer"):
         shutil.copytree(ROOT / package, tmp_path / package)
     schema = tmp_path / "app" / "search" / "schema.py"
-    changed = schema.read_text().replace("PROJECTION: Final = 1", "PROJECTION: Final = 1000")
+    changed = schema.read_text().replace(f"PROJECTION: Final = {PROJECTION}", "PROJECTION: Final = 1000")
     assert changed != schema.read_text()
     schema.write_text(changed)
     return tmp_path
@@ -80,7 +81,7 @@ async def test_each_version_keeps_an_index_of_its_own(
         for names in (OWN, other):
             if (generation := await live_generation(redis_client, names)) is None:
                 return False
-            found.append(await redis_client.hget(document_key(generation, number), "name"))
+            found.append(await redis_client.hget(document_key(generation, number), KEY_OF["name"]))
         return found == [name, name]
 
     async with running_indexer(database_url, redis_client):

@@ -47,7 +47,7 @@ async def profiles(database_url: str, database: Connection, redis_url: str) -> A
 
 
 async def create(profiles: Profiles, count: int) -> list[UUID]:
-    return [(await profiles.create(ALICE, profile(f"P{n}"), None)).profile_id for n in range(count)]
+    return [(await profiles.create(ALICE, profile(f"P{n}"), None)).subject for n in range(count)]
 
 
 async def update(profiles: Profiles, profile_id: UUID, **changes: Any) -> None:
@@ -102,7 +102,7 @@ async def test_creations_of_several_owners_share_transactions(
     answers = await create_all()
     assert await transactions(database, "created") <= 6
     for n, (author, answer) in enumerate(zip(authors, answers, strict=True)):
-        shown = await read(profiles, author, answer.profile_id)
+        shown = await read(profiles, author, answer.subject)
         assert (shown.owner, shown.selection) == (author.owner, (n % 5 + 1,))
     again = await create_all()
     assert [answer.body for answer in again] == [answer.body for answer in answers]
@@ -128,7 +128,7 @@ async def test_edits_share_transactions_and_keep_their_members_apart(
     async def edit_all() -> list[Answer]:
         return await asyncio.gather(
             *(
-                profiles.edit(ALICE, answer.profile_id, anything, edit(n), report, once(f"k{n}"))
+                profiles.edit(ALICE, answer.subject, anything, edit(n), report, once(f"k{n}"))
                 for n, answer in enumerate(created)
             )
         )
@@ -137,7 +137,7 @@ async def test_edits_share_transactions_and_keep_their_members_apart(
     assert await transactions(database, "updated") <= 4
     for n, answer in enumerate(answers):
         kept, added = 2 - n % 2, n % 3 + 3
-        assert (await read(profiles, ALICE, answer.profile_id)).selection == (kept, added)
+        assert (await read(profiles, ALICE, answer.subject)).selection == (kept, added)
         assert str((kept, added)).encode() in answer.body
         assert b"ins_99" in answer.body and b"rejected" in answer.body
     assert [answer.body for answer in await edit_all()] == [answer.body for answer in answers]

@@ -8,16 +8,22 @@ import pytest
 
 from app.embedded.postgres import start_postgres
 from app.store import (
+    aliases,
     api_keys,
     copy_epochs,
     idempotency,
     imports,
     index_jobs,
+    instrument_writes,
     instruments,
     lease,
+    locks,
     migrate,
     profile_changes,
     profile_writes,
+    quality,
+    search_pins,
+    writing,
 )
 from app.store.postgres import Connection
 from app.store.statements import Statements
@@ -88,10 +94,60 @@ async def test_upgrade_makes_the_committed_schema_and_downgrade_leaves_nothing(e
     assert await schema_of(empty_database) == made
 
 
+async def test_delistings_that_were_stored_before_they_took_effect_by_themselves_do_so(
+    empty_database: str,
+) -> None:
+    await migrate.upgrade(empty_database, "0004_degraded")
+    await execute_on(
+        empty_database,
+        "INSERT INTO instruments (symbol, name, asset_class, status, delisted_on) VALUES "
+        "('PAST', 'N', 'equity', 'active', '2001-01-01'), "
+        "('AHEAD', 'N', 'equity', 'suspended', '2999-01-01'), "
+        "('GONE', 'N', 'equity', 'delisted', '2001-01-01'), "
+        "('STAYS', 'N', 'equity', 'active', NULL)",
+    )
+    await migrate.upgrade(empty_database)
+    connection = await asyncpg.connect(empty_database)
+    try:
+        rows = await connection.fetch(
+            "SELECT symbol, i.status, due_at::date::text AS due, i.version, actor, "
+            "document ->> 'status' AS told, i.changed_xid = h.changed_xid AS is_told_with_it "
+            "FROM instruments i JOIN instrument_history h ON instrument_id = id AND h.version = i.version "
+            "ORDER BY id"
+        )
+    finally:
+        await connection.close()
+    assert [tuple(row.values()) for row in rows] == [
+        ("PAST", "delisted", None, 2, "migration", "delisted", True),
+        ("AHEAD", "suspended", "2999-01-01", 2, "migration", "suspended", True),
+        ("GONE", "delisted", None, 1, None, "delisted", True),
+        ("STAYS", "active", None, 1, None, "active", True),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("condition", "index"),
+    [
+        (
+            "(aliases <> '{}' OR dated_aliases <> '[]') AND alias_keys(aliases, dated_aliases) && '{FB}'",
+            "instruments_every_alias_key",
+        ),
+        ("aliases <> '{}' AND symbol_keys(aliases) && '{FB}'", "instruments_alias_keys"),
+    ],
+    ids=["this version", "the one before, while both run"],
+)
+async def test_aliases_are_found_by_an_index(database: Connection, condition: str, index: str) -> None:
+    async with database.transaction():
+        await database.execute("SET LOCAL enable_seqscan = off")
+        plan = await database.fetch(f"EXPLAIN SELECT FROM instruments WHERE {condition}")
+    assert f"Bitmap Index Scan on {index} " in str(plan) and "Index Cond" in str(plan)
+
+
 @pytest.mark.parametrize(
     "statements",
     [
         instruments.SQL,
+        instrument_writes.SQL,
         index_jobs.SQL,
         lease.SQL,
         api_keys.SQL,
@@ -99,12 +155,17 @@ async def test_upgrade_makes_the_committed_schema_and_downgrade_leaves_nothing(e
         profile_changes.SQL,
         copy_epochs.SQL,
         idempotency.SQL,
+        quality.SQL,
+        aliases.SQL,
+        locks.SQL,
+        writing.SQL,
+        search_pins.SQL,
     ],
     ids=lambda _: "",
 )
 async def test_every_statement_fits_the_schema(database: Connection, statements: Statements) -> None:
     for name in statements.names():
-        if not name.endswith("_columns"):
+        if not name.endswith(("_columns", "_filters")):
             await database.prepare(statements[name])
 
 
@@ -114,7 +175,6 @@ async def test_every_statement_of_an_import_fits_the_schema(database: Connection
         "fill_venues": ([], [], []),
         "merge": (False,),
         "delist_missing": ([],),
-        "set_actor": ("x",),
     }
     async with database.transaction():
         for name in imports.SQL.names():

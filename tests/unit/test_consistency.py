@@ -15,6 +15,7 @@ from app.domain import errors
 from app.domain.access import SCOPES, Quota
 from app.domain.errors import (
     AuthFailure,
+    BulkRefused,
     FieldError,
     InFlight,
     InvalidInput,
@@ -23,12 +24,14 @@ from app.domain.errors import (
     PreconditionFailed,
     RateLimited,
     RegistryError,
+    SymbolTaken,
 )
 from app.environment import EnvironmentModel, variable_name
 from app.main import make_app
 from app.parameters.definitions import Parameters
 from app.settings import Settings
-from app.web.endpoint import ENDPOINTS_BY_HANDLER
+from app.store.locks import Lock
+from app.store.quality import REASONS
 from app.web.openapi import MEANINGS, PROBLEM_HEADERS
 from app.web.problems import CONTENT_TYPE, problem_of
 from app.web.routes import ENDPOINTS
@@ -42,8 +45,11 @@ def all_errors(kind: type[RegistryError] = RegistryError) -> list[type[RegistryE
 
 @pytest.mark.parametrize("kind", [e for e in all_errors() if e.__module__ == errors.__name__])
 def test_every_error_has_a_status(kind: type[RegistryError]) -> None:
+    bulk = FieldError("name", "is bad", line=3)
     special: dict[type[RegistryError], RegistryError] = {
         InvalidInput: InvalidInput(FieldError("q", "is bad")),
+        BulkRefused: BulkRefused([bulk, bulk]),
+        SymbolTaken: SymbolTaken("A", "XNYS", "ins_1"),
         NotAuthenticated: NotAuthenticated("why", reason="missing"),
         RateLimited: RateLimited(Quota(5, 0, 9)),
         PreconditionFailed: PreconditionFailed(3),
@@ -79,7 +85,11 @@ async def test_every_route_of_the_application_is_one_of_the_table() -> None:
     settings = Settings(database_url=SecretStr("postgresql://u@host/d"), redis_url=SecretStr("redis://host"))
     app = make_app(settings, Parameters(), asyncio.get_running_loop().create_future())
     served = [
-        (route.method, route.resource.canonical if route.resource else None, route.handler)
+        (
+            route.method,
+            route.resource.canonical if route.resource else None,
+            vars(route.handler).get("__wrapped__"),
+        )
         for route in app.router.routes()
     ]
     declared = [(endpoint.method, endpoint.path, endpoint.handler) for endpoint in ENDPOINTS]
@@ -90,13 +100,17 @@ async def test_every_route_of_the_application_is_one_of_the_table() -> None:
     ]
     assert [endpoint.name for endpoint in ENDPOINTS if endpoint.is_stream] == ["export", "profile_stream"]
     assert sorted(served, key=str) == sorted(declared + heads, key=str)
-    assert app[ENDPOINTS_BY_HANDLER] == {endpoint.handler: endpoint for endpoint in ENDPOINTS}
 
 
 def test_every_reason_of_refusal_is_documented() -> None:
     page = (ROOT / "docs/metrics.md").read_text()
     paragraph = page.partition("Reasons of refusal: ")[2].partition("\n\n")[0]
     assert set(re.findall(r"`(\w+)`", paragraph)) == set(get_args(AuthFailure))
+
+
+def test_every_reason_of_suspicion_is_documented() -> None:
+    page = (ROOT / "docs/quality.md").read_text()
+    assert re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE) == list(REASONS)
 
 
 def test_every_metric_is_documented_and_nothing_else() -> None:
@@ -125,3 +139,11 @@ def test_every_setting_is_in_the_readme_with_its_default(model: type[Environment
 def test_the_readme_names_every_route() -> None:
     readme = (ROOT / "README.md").read_text()
     assert all(endpoint.path in readme for endpoint in ENDPOINTS if endpoint.name != "root")
+
+
+def test_locks_by_number_are_told_apart_in_one_place() -> None:
+    for folder in ("app", "indexer", "migrations"):
+        for file in (ROOT / folder).rglob("*"):
+            if file.suffix in (".py", ".sql"):
+                assert not re.search(r"advisory\w*\([0-9-]", file.read_text(encoding="utf-8")), file
+    assert len(set(Lock)) == len(Lock.__members__)

@@ -1,6 +1,8 @@
 """The pure core: identifiers, currencies, countries, venues, text, ranking, cursors."""
 
+import itertools
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -10,45 +12,26 @@ from app.domain.countries import country_code, country_of_place
 from app.domain.currencies import Quotation, quotation
 from app.domain.cursor import MAX_SKIP, Cursor, decode_cursor, encode_cursor
 from app.domain.errors import InvalidInput
-from app.domain.identifiers import InvalidIdentifier, canonical_identifier
-from app.domain.instrument import AssetClass, SizeClass, Status, parse_public_id, public_id, size_class
-from app.domain.query import Search
-from app.domain.ranking import MAX_PROMINENCE, prominence, rank
+from app.domain.instrument import AssetClass, SizeClass, parse_public_id, public_id, size_class
+from app.domain.query import Search, Sort
+from app.domain.ranking import (
+    BENCHMARKS,
+    LEADS,
+    MAX_PROMINENCE,
+    Way,
+    begins_lead,
+    points_of,
+    prominence,
+    rank,
+)
+from app.domain.symbols import symbols_of_ticker, ticker_at
 from app.domain.text import fold, symbol_key, words
-from app.domain.venues import VENUES, mic_of_code
-
-
-@pytest.mark.parametrize(
-    ("field", "text", "canonical"),
-    [
-        ("isin", "us 0378331005", "US0378331005"),
-        ("isin", "US-037833100-5", "US0378331005"),
-        ("cusip", "037833100", "037833100"),
-        ("sedol", "B0YBKJ7", "B0YBKJ7"),
-        ("figi", "bbg000b9xry4", "BBG000B9XRY4"),
-        ("lei", "HWUPKR0MPOU8FGXBT394", "HWUPKR0MPOU8FGXBT394"),
-    ],
+from app.domain.venues import (
+    VENUES,
+    bloomberg_codes,
+    mic_of_code,
+    mics_of_bloomberg,
 )
-def test_identifiers_become_canonical(field: str, text: str, canonical: str) -> None:
-    assert canonical_identifier(field, text) == canonical
-
-
-@pytest.mark.parametrize(
-    ("field", "text"),
-    [
-        ("isin", "US0378331006"),
-        ("isin", "ZZ0378331005"),
-        ("isin", ""),
-        ("cusip", "037833101"),
-        ("sedol", "B0YBKJ8"),
-        ("figi", "BBG000B9XRY5"),
-        ("lei", "HWUPKR0MPOU8FGXBT395"),
-        ("isin", "ＵＳ0378331005"),
-    ],
-)
-def test_a_wrong_check_digit_is_refused(field: str, text: str) -> None:
-    with pytest.raises(InvalidIdentifier):
-        canonical_identifier(field, text)
 
 
 @pytest.mark.parametrize(
@@ -63,6 +46,9 @@ def test_a_wrong_check_digit_is_refused(field: str, text: str) -> None:
         ("MCE", None),
         ("", None),
         ("€", None),
+        ("XXX", None),
+        ("xts", None),
+        ("XAU", Quotation("XAU", None)),
     ],
 )
 def test_quotation_units_are_understood(code: str, expected: Quotation | None) -> None:
@@ -76,6 +62,11 @@ def test_quotation_units_are_understood(code: str, expected: Quotation | None) -
         ("Taiwan", "TW"),
         ("Ivory Coast", "CI"),
         ("US", "US"),
+        ("USA", "US"),
+        ("UK", "GB"),
+        ("Cote d'Ivoire", "CI"),
+        ("EU", None),
+        ("XK", None),
         ("Netherlands Antilles", None),
     ],
 )
@@ -106,6 +97,48 @@ def test_every_exchange_code_means_one_venue() -> None:
 
 
 @pytest.mark.parametrize(
+    ("code", "mics"),
+    [
+        ("GY", ("XETR",)),
+        ("gy", ("XETR",)),
+        ("UQ", ("XNAS",)),
+        ("LN", ("XLON",)),
+        ("JT", ("XJPX",)),
+        ("US", ("XNAS", "XNYS", "ARCX", "BATS", "XASE", "OTCM")),
+        ("GR", ("XETR", "XFRA", "XSTU", "XMUN", "XDUS", "XBER", "XHAM", "XHAN")),
+        ("TT", ("XTAI", "ROCO")),
+        ("", ()),
+        ("QQ", ()),
+    ],
+)
+def test_bloomberg_codes_cover_a_venue_or_a_country(code: str, mics: tuple[str, ...]) -> None:
+    assert mics_of_bloomberg(code) == mics
+
+
+def test_a_bloomberg_code_covers_one_country_and_every_venue_has_one() -> None:
+    for code in bloomberg_codes():
+        assert len({VENUES[mic].country for mic in mics_of_bloomberg(code)}) == 1, code
+    assert all(venue.bloomberg for venue in VENUES.values())
+
+
+@pytest.mark.parametrize(
+    ("symbol", "mic", "ticker"),
+    [
+        ("SIE.DE", "XETR", "SIE"),
+        ("SIE.DE", "XNYS", "SIE.DE"),
+        ("SIE.DE", None, "SIE.DE"),
+        ("BRK.B", "XNYS", "BRK.B"),
+        ("NESN.SW", "XSWX", "NESN"),
+        ("AAPL.Z", "XSWX", "AAPL"),
+        (".DE", "XETR", ".DE"),
+    ],
+)
+def test_a_ticker_is_a_symbol_without_its_venues_suffix(symbol: str, mic: str | None, ticker: str) -> None:
+    assert ticker_at(symbol, mic) == ticker
+    assert mic is None or symbol in symbols_of_ticker(ticker, [mic])
+
+
+@pytest.mark.parametrize(
     ("cap", "size"),
     [
         ("4514709583000.00", SizeClass.MEGA),
@@ -122,9 +155,14 @@ def test_size_classes(cap: str, size: SizeClass | None) -> None:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("L'Oréal S.A.", ["l", "oreal", "s", "a"]),
+        ("L'Oréal S.A.", ["loreal", "sa"]),
+        ("AT&T", ["att"]),
+        ("S&P500", ["sp", "500"]),
+        ("S & P 500", ["s", "p", "500"]),
+        ("Coca-Cola", ["coca", "cola"]),
+        ("E.ON SE", ["e", "on", "se"]),
         ("STRASSE Straße", ["strasse", "strasse"]),
-        ("Ｓｏｎｙ　株式会社", ["sony", "株式会社"]),
+        ("Ｓｏｎｙ　株式会社", ["sony", "株", "式", "会", "社"]),
         ("Ørsted Łódź", ["orsted", "lodz"]),
         ("Газпром", ["газпром"]),
         ("(((", []),
@@ -155,40 +193,101 @@ def test_what_is_no_id(text: str) -> None:
     assert parse_public_id(text) is None
 
 
+def prominent(**changed: Any) -> int:
+    facts: dict[str, Any] = {
+        "status": "active",
+        "asset_class": "equity",
+        "size_class": "mega",
+        "mic": "XNAS",
+        "country": "US",
+    }
+    facts |= {"symbol": "X", "name": "Example Inc", "is_primary": True, **changed}
+    return prominence(points_of(facts, words(facts["name"])))
+
+
 def test_prominence_stays_in_its_bits() -> None:
+    facts = itertools.product(AssetClass, (*SizeClass, None), VENUES.values(), (*BENCHMARKS, "BTC-USD"))
     highest = max(
-        prominence(Status.ACTIVE, asset_class, size, mic, primary=True)
-        for asset_class in AssetClass
-        for size in (*SizeClass, None)
-        for mic in (*VENUES, None)
+        prominent(asset_class=kind, size_class=size, mic=venue.mic, country=venue.country, symbol=symbol)
+        for kind, size, venue, symbol in facts
     )
-    assert highest <= MAX_PROMINENCE
+    assert highest <= MAX_PROMINENCE < LEADS[Way.EXACT]
     assert rank(0, 2**40 - 1) < 2**53
 
 
-def test_large_companies_at_home_come_first() -> None:
-    home = prominence("active", "equity", "mega", "XNAS", primary=True)
-    foreign = prominence("active", "equity", "mega", "XETR", primary=False)
-    small = prominence("active", "equity", "small", "XNAS", primary=True)
-    gone = prominence("delisted", "equity", "mega", "XNAS", primary=True)
-    assert rank(home, 9) < rank(foreign, 1) < rank(gone, 1)
-    assert rank(home, 9) < rank(small, 1) < rank(gone, 1)
+@pytest.mark.parametrize(
+    "facts",
+    [
+        {"mic": "XETR", "is_primary": False},
+        {"mic": "XETR"},
+        {"size_class": "small"},
+        {"status": "suspended"},
+        {"status": "delisted"},
+        {"name": "Example Inc 5.25% Notes due 2052"},
+        {"name": "Example Inc Warrants"},
+        {"name": "X"},
+        {"name": "Example Pencils and Paper of the West Inc"},
+        {"asset_class": "index"},
+    ],
+)
+def test_shares_of_large_companies_at_home_come_first(facts: dict[str, Any]) -> None:
+    assert rank(prominent(), 9) < rank(prominent(**facts), 1)
+
+
+def test_what_markets_are_measured_by_and_the_main_pairs_come_first() -> None:
+    index, crypto = (
+        {"asset_class": "index", "size_class": None},
+        {"asset_class": "crypto", "size_class": None},
+    )
+    assert prominent(**index, symbol="^GSPC") > prominent(**index, symbol="^SPXU")
+    coins = [prominent(**crypto, symbol=s) for s in ("BTC-USD", "BTC-EUR", "BTC-KRW", "DGB-USD")]
+    assert coins == sorted(coins, reverse=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "typed", "lead"),
+    [
+        (b"cardinal infrastructure group", b"cardinal i", 300),
+        (b"cardinal infrastructure group", b"cardinal infrastructure", 450),
+        (b"cardinal health", b"cardinal i", 0),
+        (b"anta sports", b"anta", 150),
+        (b"antar chile", b"anta", 0),
+    ],
+)
+def test_a_name_that_begins_as_was_typed_leads(name: bytes, typed: bytes, lead: int) -> None:
+    assert begins_lead(name, typed) == lead
 
 
 SEARCH = Search("apple", {"status": ("active",)})
-positions = st.builds(
-    Cursor,
-    st.integers(0, 2**50),
-    st.integers(0, 5),
-    st.none() | st.integers(0, 2**52),
-    st.integers(0, MAX_SKIP),
-    st.integers(0, 10**7),
+BY_NAME = Search("apple", {"status": ("active",)}, Sort.NAME)
+generations, totals = st.integers(0, 2**50), st.integers(0, 10**7)
+by_key = st.builds(Cursor, generations, st.integers(-(2**55), 2**52), st.just(0), totals, st.booleans())
+by_count = st.builds(Cursor, generations, st.none(), st.integers(0, MAX_SKIP), totals)
+
+
+@given(by_key, by_count)
+def test_cursors_go_round(key: Cursor, count: Cursor) -> None:
+    assert decode_cursor(encode_cursor(key, SEARCH), SEARCH) == key
+    assert decode_cursor(encode_cursor(count, BY_NAME), BY_NAME) == count
+
+
+@pytest.mark.parametrize(
+    ("cursor", "search"),
+    [
+        (Cursor(1, None, 900_000, 9), SEARCH),
+        (Cursor(1, None, 0, 9), SEARCH),
+        (Cursor(1, 5, 7, 9), SEARCH),
+        (Cursor(1, None, 20, 9, in_window=True), SEARCH),
+        (Cursor(1, 5, 0, 9, in_window=True), BY_NAME),
+        (Cursor(1, None, 0, 9, in_window=True), BY_NAME),
+        (Cursor(1, None, MAX_SKIP + 1, 9), BY_NAME),
+        (Cursor(1, 2**62, 0, 9), SEARCH),
+        (Cursor(2**53, 5, 0, 9), SEARCH),
+    ],
 )
-
-
-@given(positions)
-def test_cursors_go_round(cursor: Cursor) -> None:
-    assert decode_cursor(encode_cursor(cursor, SEARCH), SEARCH) == cursor
+def test_a_cursor_that_was_made_up_is_refused(cursor: Cursor, search: Search) -> None:
+    with pytest.raises(InvalidInput, match="not a cursor of this service"):
+        decode_cursor(encode_cursor(cursor, search), search)
 
 
 @given(st.text(max_size=80))
@@ -198,6 +297,6 @@ def test_what_is_no_cursor_is_refused(text: str) -> None:
 
 
 def test_a_cursor_of_another_search_is_refused() -> None:
-    cursor = encode_cursor(Cursor(1, 0, None, 20, 40), SEARCH)
+    cursor = encode_cursor(Cursor(1, 20, 0, 40), SEARCH)
     with pytest.raises(InvalidInput, match="another search"):
         decode_cursor(cursor, Search("apple", {"status": ("active", "delisted")}))

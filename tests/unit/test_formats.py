@@ -88,11 +88,11 @@ def read_row(convert: Callable[[RowReader], Listing], row: Row) -> Read:
         return Read(None, (error.finding,))
 
 
-def read_rows(source: RowSource) -> list[Read]:
+def read_rows(source: RowSource[Any]) -> list[Read]:
     return [read_row(source.convert, row) for row in source.rows]
 
 
-def open_source(file: Path, format_name: str | None = None, source: str | None = None) -> RowSource:
+def open_source(file: Path, format_name: str | None = None, source: str | None = None) -> RowSource[Any]:
     return file_source(file, format_name=format_name, source=source, counted=lambda _: None)
 
 
@@ -510,7 +510,7 @@ def test_every_generic_field_is_read(tmp_path: Path) -> None:
         cfi="ffiCsx",
         aliases="ES| E-mini |ES|",
         listed_on="2026-01-31",
-        delisted_on="2026-03-20",
+        delisted_on="2999-03-20",
         tick_size="0.25",
         lot_size="50",
         contract='{"multiplier":"50"}',
@@ -531,7 +531,7 @@ def test_every_generic_field_is_read(tmp_path: Path) -> None:
         cfi="FFICSX",
         aliases=("ES", "E-mini"),
         listed_on=date(2026, 1, 31),
-        delisted_on=date(2026, 3, 20),
+        delisted_on=date(2999, 3, 20),
         tick_size=Decimal("0.25"),
         lot_size=Decimal(50),
         contract={"multiplier": "50"},
@@ -590,6 +590,7 @@ def test_a_row_longer_than_the_header_is_rejected_and_a_shorter_one_is_read(tmp_
     [
         ("listed_on", "31.01.2026", None),
         ("listed_on", "2026-02-30", None),
+        ("listed_on", "20260131", None),
         ("delisted_on", "soon", None),
         ("tick_size", "0", None),
         ("tick_size", "-0.01", None),
@@ -599,6 +600,7 @@ def test_a_row_longer_than_the_header_is_rejected_and_a_shorter_one_is_read(tmp_
         ("lot_size", True, None),
         ("cfi", "ESVUF", None),
         ("cfi", "ESVUF1", None),
+        ("cfi", "ESVUFQ", None),
         ("country", "Atlantis", None),
         ("currency", "QQQ", None),
         ("mic", "NASDAQ", None),

@@ -78,3 +78,28 @@ def test_every_line_is_one_object() -> None:
 def test_local_variables_are_not_logged(form: str) -> None:
     output = b"\n".join(lines(form))
     assert b"broken" in output and b"hunter2" not in output
+
+
+REQUESTS = """
+import structlog
+from app.logs import configure_logs, log_request
+configure_logs("{level}", "{form}")
+structlog.get_logger("app.tests").info("request", path="\\ud800 é", status=200, principal=None)
+log_request("app.tests", {"path": "\\ud800 é", "status": 200, "principal": None})
+"""
+
+
+def request_lines(level: str, form: str) -> list[bytes]:
+    return lines_of(REQUESTS.replace("{level}", level).replace("{form}", form))
+
+
+def test_the_line_of_a_request_is_as_structlog_would_write_it() -> None:
+    by_structlog, ours = [orjson.loads(line) for line in request_lines("info", "json")]
+    assert by_structlog.pop("timestamp") <= ours.pop("timestamp")
+    assert ours == by_structlog
+
+
+def test_the_line_of_a_request_heeds_level_and_format() -> None:
+    assert request_lines("warning", "json") == []
+    by_structlog, ours = [line.partition(b" ")[2] for line in request_lines("info", "text")]
+    assert ours == by_structlog

@@ -1,6 +1,7 @@
 """The description is OpenAPI 3.1 and says of every route what the route table does."""
 
 import re
+from functools import cache
 from typing import Any
 
 import orjson
@@ -19,11 +20,13 @@ EVERYWHERE = {400, 413, 414, 415, 431}
 SCOPED = EVERYWHERE | {401, 403, 429, 503}
 
 
+@cache
 def description(anonymous_scopes: frozenset[str] = frozenset()) -> Any:
     """As callers get it."""
     return orjson.loads(orjson.dumps(describe(ENDPOINTS, Facts("1.2.3", 8, LIMITS, anonymous_scopes))))
 
 
+@cache
 def operations() -> dict[str, Any]:
     return {
         operation["operationId"]: operation
@@ -54,7 +57,7 @@ def test_it_names_the_scope_of_each_operation() -> None:
     for endpoint in ENDPOINTS:
         security = operations()[endpoint.name]["security"]
         assert security == (
-            [{"bearer": [endpoint.scope]}, {"key": [endpoint.scope]}] if endpoint.scope else []
+            [{scheme: [endpoint.scope]} for scheme in ("bearer", "key", "openfigi")] if endpoint.scope else []
         )
 
 
@@ -70,9 +73,21 @@ def test_it_says_where_no_credential_is_needed() -> None:
         ("live", EVERYWHERE | {200}),
         ("ready", EVERYWHERE | {200, 503}),
         ("openapi", EVERYWHERE | {200, 304}),
-        ("search", SCOPED | {200, 410, 504}),
-        ("suggest", SCOPED | {200, 504}),
+        ("search", SCOPED | {200, 304, 410, 504}),
+        ("suggest", SCOPED | {200, 304}),
         ("instrument", SCOPED | {200, 304, 404}),
+        ("add_alias", SCOPED | {201, 404, 408, 409, 412}),
+        ("remove_alias", SCOPED | {204, 404, 409, 412}),
+        ("create_search_pin", SCOPED | {201, 408, 409}),
+        ("replace_search_pin", SCOPED | {200, 404, 408, 409, 412, 428}),
+        ("create_instrument", SCOPED | {201, 408, 409, 422}),
+        ("patch_instrument", SCOPED | {200, 404, 408, 409, 412, 428}),
+        ("delist_instrument", SCOPED | {200, 404, 409, 412, 428}),
+        ("bulk_write", SCOPED | {200, 408, 409, 422}),
+        ("lookup", SCOPED | {200, 408}),
+        ("figi_mapping", SCOPED | {200, 408}),
+        ("figi_search", SCOPED | {200, 408, 410, 504}),
+        ("figi_values", SCOPED | {200, 404}),
         ("profiles", SCOPED | {200}),
         ("create_profile", SCOPED | {201, 408, 409, 422}),
         ("patch_profile", SCOPED | {200, 404, 408, 409, 412, 428}),

@@ -120,9 +120,9 @@ def test_any_query_string_is_a_search_or_a_named_error(pairs: list[tuple[str, st
 def test_no_text_of_a_caller_becomes_part_of_an_expression(text: str) -> None:
     plain = search_plan(Search("siemens", {"status": ("active",)}))
     plan = search_plan(Search(text, {"sector": (text,)}))
-    expressions = " ".join(plan.tiers)
+    expressions = " ".join(tier.expression for tier in plan.tiers)
     allowed = set("abcdefghijklmnopqrstuvwxyz_0123456789@{}$*|-() :")
     assert set(expressions) <= allowed
     names_of: Any = plan.parameters[::2]
     assert list(names_of) == [f"p{number}" for number in range(len(names_of))]
-    assert "siemens" not in " ".join(plain.tiers)
+    assert "siemens" not in " ".join(tier.expression for tier in plain.tiers)

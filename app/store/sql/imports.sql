@@ -1,7 +1,3 @@
--- name: lock_imports
--- One import at a time: each merges into what it has read. Any fixed number does as the key.
-SELECT pg_advisory_xact_lock(7236451908114);
-
 -- name: create_staging
 -- What a run read, one row per listing; `document` holds the columns that its source says something about.
 CREATE TEMP TABLE staging (
@@ -78,9 +74,9 @@ WHERE staging.instrument_id IS NULL
 -- The row that each listing becomes. Its own source replaces what it says something about, any other
 -- source only fills gaps, an empty value never erases, and an edited field stays unless overwritten.
 -- A name that is only the symbol, and aliases that are none, are gaps. Who lives again was not delisted.
--- $1: overwrite edited fields.
+-- An attribute is edited as `attributes.website`, by itself. $1: overwrite edited fields.
 CREATE TEMP TABLE merged ON COMMIT DROP AS
-SELECT staging.ord, instruments.id AS instrument_id,
+SELECT staging.ord, instruments.id AS instrument_id, instruments.version,
        jsonb_populate_record(
            instruments,
            (CASE
@@ -97,13 +93,20 @@ SELECT staging.ord, instruments.id AS instrument_id,
                     EXCEPT SELECT 'aliases' WHERE instruments.aliases = '{}')
             END
             || jsonb_build_object('attributes', CASE
-                WHEN owned THEN coalesce(instruments.attributes, '{}') || staging.attributes
-                ELSE staging.attributes || coalesce(instruments.attributes, '{}')
+                WHEN owned THEN coalesce(instruments.attributes, '{}') || found.attributes
+                ELSE found.attributes || coalesce(instruments.attributes, '{}')
             END))
            - CASE WHEN $1::boolean THEN '{}' ELSE coalesce(instruments.edited_fields, '{}') END
        ) AS row
 FROM staging
-LEFT JOIN instruments ON instruments.id = staging.instrument_id;
+LEFT JOIN instruments ON instruments.id = staging.instrument_id
+CROSS JOIN LATERAL (
+    SELECT CASE WHEN $1::boolean OR instruments.edited_fields IS NULL THEN staging.attributes
+                ELSE staging.attributes - ARRAY(
+                    SELECT substr(field, length('attributes.') + 1) FROM unnest(instruments.edited_fields) AS field
+                    WHERE starts_with(field, 'attributes.'))
+           END AS attributes
+) AS found;
 
 -- name: remove_conflicts
 -- A symbol at a venue belongs to one living instrument: whoever has it keeps it.
@@ -131,18 +134,20 @@ DELETE FROM merged WHERE (row).delisted_on < (row).listed_on
 RETURNING ord, (row).listed_on AS listed_on, (row).delisted_on AS delisted_on;
 
 -- name: find_primaries
--- One primary listing per share class FIGI, or per ISIN where no share class is known: a living one, on
--- a venue in the issuer's home country (an ISIN begins with it), of the heaviest venue and size class.
+-- One primary listing per share class FIGI, or per ISIN where no share class is known: one that was made so by
+-- hand, never before others one that was denied it; a living one, on a venue in the issuer's home country (an
+-- ISIN begins with it), of the heaviest venue and size class.
 -- A listing without either identifier is primary at home, where nothing tells the country, and on a
 -- main United States venue unless it is a depositary receipt.
 CREATE TEMP TABLE primaries ON COMMIT DROP AS
 WITH listing AS (
     SELECT ord, instrument_id, (row).symbol, (row).name, (row).status, (row).mic, (row).exchange,
-           (row).country, (row).isin, (row).share_class_figi, (row).attributes ->> 'size_class' AS size_class
+           (row).country, (row).isin, (row).share_class_figi, (row).attributes ->> 'size_class' AS size_class,
+           CASE WHEN 'is_primary' = ANY ((row).edited_fields) THEN (row).is_primary END AS by_hand
     FROM merged
     UNION ALL
     SELECT NULL, id, symbol, name, status, mic, exchange, country, isin, share_class_figi,
-           attributes ->> 'size_class'
+           attributes ->> 'size_class', CASE WHEN 'is_primary' = ANY (edited_fields) THEN is_primary END
     FROM instruments
     WHERE NOT EXISTS (SELECT FROM merged WHERE merged.instrument_id = instruments.id)
 ), share_class AS (
@@ -162,7 +167,8 @@ WITH listing AS (
 SELECT ord, instrument_id,
        row_number() OVER (
            PARTITION BY issue
-           ORDER BY status = 'delisted', coalesce(home, false) DESC, weight DESC,
+           ORDER BY CASE by_hand WHEN true THEN 0 WHEN false THEN 2 ELSE 1 END,
+                    status = 'delisted', coalesce(home, false) DESC, weight DESC,
                     array_position('{mega,large,mid,small,micro,nano}', size_class),
                     length(symbol), symbol, mic, exchange, instrument_id, ord
        ) = 1 AS is_primary
@@ -203,8 +209,14 @@ UPDATE instruments SET (
 )
 FROM merged JOIN primaries USING (ord)
 WHERE merged.instrument_id = instruments.id
+  AND merged.version = instruments.version -- what somebody changed meanwhile was merged as it was before
   AND (merged.row IS DISTINCT FROM instruments
        OR (primaries.is_primary <> instruments.is_primary AND NOT 'is_primary' = ANY (edited_fields)));
+
+-- name: changed_meanwhile
+-- What somebody else changed after it was merged; the change stays.
+SELECT ord FROM merged JOIN instruments ON id = instrument_id
+WHERE merged.version <> instruments.version AND changed_xid <> pg_current_xact_id();
 
 -- name: update_other_primaries
 UPDATE instruments SET is_primary = primaries.is_primary
@@ -221,9 +233,6 @@ SET status = 'delisted',
 WHERE source = ANY ($1::text[]) AND status <> 'delisted'
   AND NOT 'status' = ANY (edited_fields)
   AND NOT EXISTS (SELECT FROM staging WHERE staging.instrument_id = instruments.id);
-
--- name: set_actor
-SELECT set_config('registry.actor', $1, true);
 
 -- name: instruments_exist
 SELECT EXISTS (SELECT FROM instruments);

@@ -1,8 +1,8 @@
 -- name: state
 -- `foreign`: the copies are of another Postgres than this one, which was restored or failed over.
 SELECT epoch, redis_run_id, suspended_at IS NOT NULL AS suspended,
-       cluster IS DISTINCT FROM system_identifier::text || '/' || timeline_id AS "foreign"
-FROM profile_copies, pg_control_system(), pg_control_checkpoint();
+       cluster IS DISTINCT FROM cluster_timeline() AS "foreign"
+FROM profile_copies;
 
 -- name: join
 SELECT epoch, redis_run_id, suspended, false AS "foreign" FROM join_profile_copies();
@@ -22,7 +22,6 @@ SELECT pg_advisory_xact_lock(hashtextextended('profile copies', 0));
 -- $1: the suspended epoch, $2: the run of the Redis that shall hold the copies of the next.
 UPDATE profile_copies
 SET epoch = epoch + 1, redis_run_id = $2, suspended_at = NULL,
-    cluster = (SELECT system_identifier::text || '/' || timeline_id
-               FROM pg_control_system(), pg_control_checkpoint())
+    cluster = cluster_timeline()
 WHERE epoch = $1 AND suspended_at IS NOT NULL
 RETURNING epoch;

@@ -1,0 +1,242 @@
+"""Pages in the order of a sort key: the catalog, and what a text finds where another order than by relevance
+is asked for.
+
+RediSearch looks at everything that matches to sort it, and counts it. So a page of the catalog is asked for
+within a range of its sort key that was guessed to hold enough, and the next range where it did not; its total
+is known from the cells. A page of a text's matches is sorted by the number that its order has, whole; then
+those in its range are put in order by their texts.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
+
+from app.domain.cursor import Cursor
+from app.domain.errors import RedisUnavailable, SearchTimedOut
+from app.domain.query import Search
+from app.search.cells import is_countable
+from app.search.command import search_command
+from app.search.expression import EVERYTHING, Order, Plan
+from app.search.page import Page
+from app.search.reply import Hit, TierReply, parse_reply
+from app.search.stored_json import finished
+from app.store.cell_counts import CellCounts
+from app.store.key_samples import KeySamples, Sample
+from app.store.ranked_pages import cut_short
+from app.store.redis_line import Command
+from app.store.search_index import SearchIndex
+
+SORTED_WHOLE: Final = 1_000
+"""So few matches are sorted as quickly as a range of them is found."""
+MARGIN: Final = 1.5
+"""How many more matches a range is guessed to hold than are asked for."""
+WORTH: Final = 0.25
+"""A range is worth it that holds up to this part of as many documents as match: to look through a range costs
+several times what it costs to sort as many."""
+GROWTH: Final = 4
+"""How many times more the next range holds, where one held too few."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Range:
+    """From one key to another, both included but where `is_beyond`; None: without an end.
+
+    In descending order `start` is the greater one.
+    """
+
+    start: int | None
+    end: int | None
+    is_beyond: bool = False
+    """Without `start` itself."""
+
+    def clause(self, order: Order) -> str:
+        if self.start is None and self.end is None:
+            return ""
+        first, last = ("-inf", "+inf") if order.is_ascending else ("+inf", "-inf")
+        start = first if self.start is None else f"({self.start}" if self.is_beyond else f"{self.start}"
+        end = last if self.end is None else f"{self.end}"
+        low, high = (start, end) if order.is_ascending else (end, start)
+        return f"@{order.field}:[{low} {high}]"
+
+
+class OrderedPages:
+    """Methods raise CursorExpired where the generation is gone, RedisUnavailable and SearchTimedOut.
+
+    `optimised` False: everything that matches is looked at.
+    """
+
+    def __init__(self, index: SearchIndex, cells: CellCounts, *, optimised: bool) -> None:
+        self._index = index
+        self._cells = cells
+        self._samples = KeySamples(index)
+        self._optimised = optimised
+
+    async def page(
+        self, generation: int, search: Search, plan: Plan, cursor: Cursor | None, timeout_ms: int
+    ) -> Page:
+        """The page of a search in the order of its plan, from its offset or a cursor on."""
+        asked = _Asked(generation, plan, search.limit, timeout_ms)
+        skip = search.offset if cursor is None else cursor.skip
+        start = None if cursor is None else cursor.after
+        if not plan.tiers:
+            found = _Found()
+        elif self._optimised and is_countable(search):
+            found = await self._from_catalog(asked, search, start, skip, cursor)
+        else:
+            found = await self._from_matches(asked, start, skip)
+        following = _next(start, skip, found, search.limit)
+        total = found.total if cursor is None else cursor.total
+        shown = found.hits[: search.limit]
+        return Page(
+            finished([hit.json for hit in shown]),
+            total,
+            generation,
+            await self._index.age_s(generation),
+            cut_short(found.replies),
+            Cursor(generation, *following, total) if following else None,
+            shown,
+            commands=[reply.command for reply in found.replies],
+        )
+
+    async def _from_catalog(
+        self, asked: "_Asked", search: Search, start: int | None, skip: int, cursor: Cursor | None
+    ) -> "_Found":
+        cells = self._cells.last_read(asked.generation)
+        if cells is None:
+            cells = await self._cells.read(asked.generation, asked.timeout_ms)
+        guess = None
+        if (matches := cells.total(search)) > SORTED_WHOLE:
+            with suppress(RedisUnavailable, SearchTimedOut):  # it is but a hint
+                sample = await self._samples.read(asked.generation, asked.timeout_ms)
+                guess = _Guess(sample, search, asked.plan.order, matches, cells.documents)
+        found = _Found()
+        version: bytes | None = None
+        for part in _ranges(start, skip, skip + asked.wanted, guess):
+            more = [self._cells.version_command(asked.generation)] if cursor is None else []
+            wanted = asked.wanted - len(found.hits)
+            in_range, versions = await self._read(asked, part, skip, wanted, more, are_many=guess is not None)
+            version = versions[0] if versions else None
+            found.hits += in_range.hits
+            found.replies += in_range.replies
+            found.are_left = in_range.are_left
+            if in_range.are_left or len(found.hits) >= asked.wanted:
+                break
+            skip = max(0, skip - in_range.total)
+        if cursor is None:
+            cells = await self._cells.in_version(asked.generation, version, asked.timeout_ms)
+        found.total = cells.total(search)
+        return found
+
+    async def _from_matches(self, asked: "_Asked", start: int | None, skip: int) -> "_Found":
+        [part] = _ranges(start, skip, asked.wanted, guess=None)
+        found, _ = await self._read(asked, part, skip, asked.wanted, [], are_many=True)
+        return found
+
+    async def _read(
+        self, asked: "_Asked", part: _Range, skip: int, limit: int, more: Sequence[Command], *, are_many: bool
+    ) -> tuple["_Found", list[Any]]:
+        """The hits in a range, and what more commands are answered.
+
+        Many are sorted by the number first: by texts that would take several times as long.
+        """
+        replies = []
+        if are_many and part.end is None and asked.plan.order.text and self._optimised:
+            by_number = asked.command(part, skip, limit, by_number=True)
+            (answer,) = await self._index.execute([by_number], asked.timeout_ms)
+            replies.append(parse_reply(answer, asked.plan.order.field, by_number))
+            if len(replies[0].hits) == limit:
+                part = replace(part, end=replies[0].hits[-1][0])
+        command = asked.command(part, skip, limit)
+        answer, *answers = await self._index.execute([command, *more], asked.timeout_ms)
+        replies.append(parse_reply(answer, asked.plan.order.field, command))
+        hits = [Hit(key, json) for key, json, _ in replies[-1].hits]
+        total = replies[0].total
+        return _Found(hits, total, replies, are_left=len(hits) < min(limit, total - skip)), answers
+
+
+@dataclass(slots=True)
+class _Found:
+    hits: list[Hit] = field(default_factory=list)
+    """Those of a page, and one more if there is."""
+    total: int = 0
+    """How many there are."""
+    replies: list[TierReply] = field(default_factory=list)
+    are_left: bool = False
+    """Some of these were removed before they were read, or it was cut short: more of them may follow."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    generation: int
+    plan: Plan
+    limit: int
+    timeout_ms: int
+
+    @property
+    def wanted(self) -> int:
+        """One more than the page holds, which tells whether there is another page."""
+        return self.limit + 1
+
+    def command(self, within: _Range, skip: int, limit: int, *, by_number: bool = False) -> Command:
+        order = self.plan.order
+        clause = within.clause(order)
+        expression = self.plan.tiers[0].expression
+        return search_command(
+            self.generation,
+            clause if clause and expression == EVERYTHING else f"{expression} {clause}".rstrip(),
+            self.plan.parameters,
+            returned=[order.field] if by_number else ["json", order.field],
+            limit=limit,
+            timeout_ms=self.timeout_ms,
+            skip=skip,
+            sort_field=order.field if by_number else order.text or order.field,
+            is_ascending=order.is_ascending,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Guess:
+    """Where ranges end that hold so many of a search's matches."""
+
+    sample: Sample
+    search: Search
+    order: Order
+    matches: int
+    documents: int
+
+    def end(self, start: int | None, wanted: int, *, is_beyond: bool) -> int | None:
+        """None where looking at everything costs no more."""
+        part = MARGIN * wanted / self.matches
+        end = self.sample.end_of_page(self.search, self.order, start, part, is_beyond=is_beyond)
+        if end is None:
+            return None
+        looked_at = self.sample.share(self.order, start, end) * self.documents
+        return end if looked_at <= WORTH * self.matches else None
+
+
+def _ranges(start: int | None, skip: int, wanted: int, guess: _Guess | None) -> Iterator[_Range]:
+    """One range after the other, to the end of all keys; each larger than the one before."""
+    is_beyond = start is not None and skip == 0
+    while guess is not None:
+        end = guess.end(start, wanted, is_beyond=is_beyond)
+        if end is None:
+            break
+        yield _Range(start, end, is_beyond)
+        start, is_beyond, wanted = end, True, wanted * GROWTH
+    yield _Range(start, None, is_beyond)
+
+
+def _next(start: int | None, skip: int, found: _Found, limit: int) -> tuple[int | None, int] | None:
+    """Where the next page begins, as a cursor tells it; None: there is none."""
+    hits = found.hits
+    if not hits or (len(hits) <= limit and not found.are_left):
+        return None
+    shown = hits[:limit]
+    last = shown[-1].key
+    if len(hits) > limit and hits[limit].key != last:
+        return last, 0
+    same = sum(hit.key == last for hit in shown)
+    if start is None and skip and same == len(shown):  # how many of those before had it is not known
+        return None, skip + len(shown)
+    return last, same + (skip if start == last else 0)

@@ -1,0 +1,225 @@
+"""Searches: in the index, or in Postgres for as long as the index cannot be asked."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from enum import StrEnum
+from functools import partial
+from typing import Any, Final, TypeVar
+
+from app.domain.cursor import Cursor
+from app.domain.errors import (
+    CursorExpired,
+    IndexNotReady,
+    RedisUnavailable,
+    SearchesExhausted,
+    SearchTimedOut,
+)
+from app.domain.query import Search, Sort
+from app.domain.ranking import Way
+from app.parameters.definitions import Parameters
+from app.search.command import profile_command, profile_of
+from app.search.expression import PINNED, SUGGESTED, is_unmistakable, search_plan, typo_plan
+from app.search.facets import with_instruments
+from app.search.page import Page
+from app.search.typos import nearest_first
+from app.store.cell_counts import CellCounts
+from app.store.degraded_search import DegradedSearch
+from app.store.facets import Facets
+from app.store.instruments import StoredInstrument
+from app.store.ordered_pages import OrderedPages
+from app.store.pins import Pins
+from app.store.ranked_pages import RankedPages
+from app.store.search_index import REPLY_GRACE_S, SearchIndex, timed
+from app.store.source import Source
+
+MORE_SHARES: Final = 2
+"""For how many more shares of its time Redis is waited for where Postgres has no room."""
+ENOUGH: Final = 2
+"""Of more hits than these none is a guess."""
+SURE_WAYS: Final = (PINNED, Way.EXACT, Way.NAMED)
+"""What was found so is what was meant."""
+NEAR_LOOKED_AT: Final = 100
+"""Names that are nearly what was asked for, with so many letters wrong, of which the nearest come first."""
+_CANNOT_BE_ASKED: Final = (CursorExpired, IndexNotReady, RedisUnavailable, SearchTimedOut)
+"""Without a cursor: a generation that is gone by the second question is as good as none."""
+_Answer = TypeVar("_Answer")
+
+
+class Plans(StrEnum):
+    """How a search is carried out; names it in metrics and answers."""
+
+    EXACT = "exact"
+    """What has this identifier, or this symbol at the venue that is named with it; and nothing else."""
+    RANKED = "ranked"
+    """All ways in which a text is found, by relevance."""
+    SORTED = "sorted"
+    """What a text finds, in another order."""
+    CATALOG = "catalog"
+    """What the filters let through."""
+    SUGGEST = "suggest"
+    NEAR = "near"
+    """Names that are nearly what was typed."""
+    FACETS = "facets"
+
+
+class Searches:
+    """Methods raise Unavailable where neither server can answer."""
+
+    def __init__(
+        self, index: SearchIndex, degraded: DegradedSearch, pins: Pins, parameters: Parameters
+    ) -> None:
+        cells = CellCounts(index)
+        self._index = index
+        self._ranked = RankedPages(index)
+        self._ordered = OrderedPages(index, cells, optimised=parameters.query_optimization)
+        self._facets = Facets(index, cells)
+        self._degraded = degraded
+        self._pins = pins
+        self._optimised = parameters.query_optimization
+        search_timeout_ms = parameters.search_timeout
+        self._timeout_ms = max(1, min(search_timeout_ms, index.share_ms - round(REPLY_GRACE_S * 1000)))
+        self._more_timeout_ms = min(search_timeout_ms, MORE_SHARES * index.share_ms)
+
+    async def search(self, search: Search, cursor: Cursor | None, *, guess: bool = True) -> Page:
+        """A cursor leads on in the index alone; with one, raises CursorExpired and SearchTimedOut besides.
+
+        `guess`: where a first page has few hits, names that are nearly what was asked for follow.
+        """
+        if cursor is not None:
+            return await self._page(search, cursor, timeout_ms=self._timeout_ms)
+        try:
+            page = await self._page(search, None, timeout_ms=self._timeout_ms)
+        except _CANNOT_BE_ASKED:
+            ask = partial(self._page, search, None)
+            page = await self._instead(ask, partial(self._degraded.search, search, inner_words=True))
+        if not guess:
+            return page
+        is_whole = page.next is None and page.partial is None and not search.offset
+        is_sure = bool(page.found) and page.found[0].way in SURE_WAYS
+        if page.total <= ENOUGH and is_whole and not is_sure and search.sort is Sort.RELEVANCE:
+            return await self._with_near_names(search, page)
+        return page
+
+    async def _with_near_names(self, search: Search, page: Page) -> Page:
+        plan = typo_plan(search)
+        if not plan.tiers or page.generation is None:
+            return page
+        try:
+            hits, reason = await timed(
+                Plans.NEAR,
+                self._ranked.best_of_each(page.generation, plan, NEAR_LOOKED_AT, self._timeout_ms),
+            )
+        except _CANNOT_BE_ASKED:
+            page.is_lasting = False  # what was found exactly is an answer, for now
+            return page
+        page.is_lasting = reason is None
+        near = [found for found in nearest_first(search.text, hits) if found.hit.json not in page.hits]
+        shown = [found.hit for found in near[: search.limit - len(page.hits)]]
+        if not shown:
+            return page
+        return replace(
+            page,
+            hits=[*page.hits, *(hit.json for hit in shown)],
+            found=[*page.found, *shown],
+            total=page.total + len(shown),
+            did_you_mean=None if page.hits else near[0].meant,
+            counts=page.counts and with_instruments(page.counts, [hit.json for hit in shown]),
+            plan=Plans.NEAR,
+        )
+
+    async def _page(self, search: Search, cursor: Cursor | None, *, timeout_ms: int) -> Page:
+        """A page of the index, with what is pinned for the query before all else."""
+        if cursor is None:
+            generation, pinned = None, self._pins.of(search)
+        else:
+            generation, pinned = cursor.generation, cursor.pinned
+        is_first = cursor is None and not search.offset and search.sort is Sort.RELEVANCE
+        if self._optimised and is_first and not pinned and is_unmistakable(search.text):
+            page = await self._carry_out(Plans.EXACT, search, (Way.EXACT,), (), None, timeout_ms)
+            if page.total and page.next is None:
+                return page
+        ranks = await self._index.read_ranks(pinned, generation) if pinned else ()
+        page = await self._carry_out(_plan_of(search), search, tuple(Way), ranks, cursor, timeout_ms)
+        if page.next is None or not pinned:
+            return page
+        return replace(page, next=replace(page.next, pinned=pinned))
+
+    async def _carry_out(
+        self,
+        name: Plans,
+        search: Search,
+        ways: Sequence[Way],
+        pinned_ranks: Sequence[int],
+        cursor: Cursor | None,
+        timeout_ms: int,
+    ) -> Page:
+        plan = search_plan(search, ways, pinned_ranks)
+
+        async def ask(generation: int) -> Page:
+            if name in (Plans.CATALOG, Plans.SORTED):
+                return await self._ordered.page(generation, search, plan, cursor, timeout_ms)
+            if cursor is not None:
+                return await self._ranked.following(cursor, plan, search.limit, timeout_ms)
+            return await self._ranked.first(generation, plan, search.limit, search.offset, timeout_ms)
+
+        asking = self._index.ask_live(ask) if cursor is None else ask(cursor.generation)
+        page = await timed(name, asking)
+        if search.facets and page.generation is not None:
+            counting = self._facets.count(page.generation, search, plan, timeout_ms)
+            counts, warnings = await timed(Plans.FACETS, counting)
+            page = page.with_counts(counts, warnings, is_first=cursor is None)
+        page.plan = name
+        return page
+
+    async def profiles(self, page: Page) -> list[dict[str, Any]]:
+        """What Redis was asked for a page's hits, and where its time goes when it is asked once more; nothing
+        where it cannot be asked."""
+        try:
+            replies = await self._index.execute(list(map(profile_command, page.commands)), self._timeout_ms)
+        except _CANNOT_BE_ASKED:
+            return []
+        return list(map(profile_of, page.commands, replies))
+
+    async def suggest(self, search: Search) -> Page:
+        """The instruments whose symbol, alias or name begins as the text does."""
+        ask = partial(self._carry_out, Plans.SUGGEST, search, SUGGESTED, (), None)
+        return await self.either(ask, partial(self._degraded.search, search, inner_words=False))
+
+    async def selection(self, search: Search, cursor: Cursor | None, timeout_ms: int) -> Page:
+        """A page of what a saved search selects, which the index alone tells; pins have no say in it."""
+        return await self._carry_out(_plan_of(search), search, tuple(Way), (), cursor, timeout_ms)
+
+    async def either(
+        self, ask: Callable[..., Awaitable[_Answer]], ask_postgres: Callable[[], Awaitable[_Answer]]
+    ) -> _Answer:
+        """What the index says, or Postgres while it cannot be asked. `ask` is told how long it may take."""
+        with suppress(*_CANNOT_BE_ASKED):
+            return await ask(timeout_ms=self._timeout_ms)
+        return await self._instead(ask, ask_postgres)
+
+    async def _instead(
+        self, ask: Callable[..., Awaitable[_Answer]], ask_postgres: Callable[[], Awaitable[_Answer]]
+    ) -> _Answer:
+        try:
+            return await ask_postgres()
+        except SearchesExhausted:
+            # Perhaps a pause, which many met at once. If not, the circuit is open or opens soon.
+            with suppress(*_CANNOT_BE_ASKED):
+                return await ask(timeout_ms=self._more_timeout_ms)
+            raise
+
+    async def instrument(self, number: int) -> tuple[StoredInstrument | None, Source]:
+        """An instrument as the index has it, or where it cannot be asked, as Postgres does."""
+        try:
+            found = await self._index.read_instrument(number)
+        except _CANNOT_BE_ASKED:
+            return await self._degraded.instrument(number), Source.POSTGRES
+        return (None if found is None else StoredInstrument(*found)), Source.REDIS
+
+
+def _plan_of(search: Search) -> Plans:
+    """How everything is found that a search finds."""
+    if not search.text:
+        return Plans.CATALOG
+    return Plans.RANKED if search.sort is Sort.RELEVANCE else Plans.SORTED

@@ -1,0 +1,25 @@
+"""The JSON that is answered about aliases, as models for its description."""
+
+from datetime import date
+
+from app.domain.alias import AliasKind
+from app.web.answers import Shown
+
+
+class Alias(Shown):
+    """A name that people use for an instrument, or a symbol that it had or has."""
+
+    alias: str
+    kind: AliasKind
+    valid_from: date | None
+    """The first day (UTC); null: from ever."""
+    valid_to: date | None
+    """The first day on which it no longer is; null: for ever."""
+    in_force: bool
+    """Whether it is today. A former symbol goes on finding its instrument, a former name does not."""
+
+
+class Aliases(Shown):
+    """Names without dates first, then all others in the order in which they came."""
+
+    aliases: list[Alias]

@@ -1,0 +1,1 @@
+"""How well searches find what is meant: judged queries, and what becomes of them."""
