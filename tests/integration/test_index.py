@@ -511,7 +511,7 @@ async def test_an_open_transaction_is_measured_and_delays_nobody(
         async def is_searchable() -> bool:
             return "quick" in await indexed_names(redis_client)
 
-        await eventually(is_searchable, 1)
+        await eventually(is_searchable)
         assert "held back" not in await indexed_names(redis_client)
         await eventually(lambda: is_true((REGISTRY.get_sample_value(held) or 0) > 0.5))
         assert "a transaction is open for long" in capsys.readouterr().out

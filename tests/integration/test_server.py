@@ -138,7 +138,7 @@ async def test_serve_sends_callers_elsewhere_before_it_stops_listening(
     database_url: str, redis_url: str
 ) -> None:
     port = free_port()
-    process = await start_serve(database_url, redis_url, port, drain_s=3)
+    process = await start_serve(database_url, redis_url, port, drain_s=6)
     try:
         await eventually(lambda: answers(port), START_S)
         process.send_signal(signal.SIGTERM)
@@ -148,7 +148,7 @@ async def test_serve_sends_callers_elsewhere_before_it_stops_listening(
                 async with session.get("/health/ready") as response:
                     return response.status == 503 and (await response.json())["status"] == "draining"
 
-            await eventually(is_draining, 2)
+            await eventually(is_draining)
             async with session.get("/v1/instruments/search") as response:
                 assert (response.status, response.headers["Connection"]) == (200, "close")
         assert await process.wait() == 0
