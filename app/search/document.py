@@ -17,6 +17,7 @@ from app.domain.ranking import points_of, prominence, rank
 from app.domain.sort_key import NAMES, SYMBOLS
 from app.domain.symbols import roots
 from app.domain.text import symbol_key
+from app.search.lanes import lane_key, lane_of
 from app.search.schema import SEPARATOR, tag_value
 from app.search.stored_json import stored
 
@@ -82,6 +83,13 @@ def document_values(row: Row) -> tuple[str | bytes, ...]:
     searched = " ".join(name.searched)
     # EUR/USD is not USD/EUR, whose words are the same.
     is_ordered = asset_class == AssetClass.CURRENCY
+    lane = lane_of(asset_class, row["status"], row["currency"] or "")
+    keys = (
+        row_rank(row, name.words),
+        _microseconds(row["updated_at"]),
+        NAMES.key(searched),
+        SYMBOLS.key(symbol),
+    )
     return (
         str(row["version"]),
         stored(instrument_json(row)),
@@ -100,10 +108,8 @@ def document_values(row: Row) -> tuple[str | bytes, ...]:
         row["country"] or "",
         tag_value(row["sector"] or ""),
         row["status"],
-        str(row_rank(row, name.words)),
-        str(_microseconds(row["updated_at"])),
-        str(NAMES.key(searched)),
-        str(SYMBOLS.key(symbol)),
+        *map(str, keys),
+        *(str(lane_key(lane, key)) for key in keys),
     )
 
 

@@ -24,16 +24,18 @@ class Order:
     """How a sort orders: by a number, and where that is the same, by a text."""
 
     field: str
+    lane_field: str
+    """The field of the number in its lane (see `app.search.lanes`)."""
     is_ascending: bool = True
     text: str = ""
     """The field of the text; "" where the order of what has the same number does not matter."""
 
 
 ORDERS: Final[Mapping[Sort, Order]] = {
-    Sort.RELEVANCE: Order("rank"),
-    Sort.SYMBOL: Order("symbol_order", text="symbol"),
-    Sort.NAME: Order("name_order", text="name"),
-    Sort.UPDATED_AT: Order("updated", is_ascending=False),
+    Sort.RELEVANCE: Order("rank", "rank_in_lane"),
+    Sort.SYMBOL: Order("symbol_order", "symbol_in_lane", text="symbol"),
+    Sort.NAME: Order("name_order", "name_in_lane", text="name"),
+    Sort.UPDATED_AT: Order("updated", "updated_in_lane", is_ascending=False),
 }
 
 

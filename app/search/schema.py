@@ -4,7 +4,8 @@ Names are TEXT without stemming and without stop words (IT, ON and A are tickers
 identifiers are TAG, which does not split `BRK.B`. `json` and `version` are not indexed: the first is
 the finished answer (see `app.search.stored_json`), the second tells a stale document.
 
-Sort keys are numbers: only these can be searched on from, and have a range looked at without the rest.
+Sort keys are numbers: only these can be searched on from, and have a range looked at without the rest. Each
+is there once more as a key in a lane (see `app.search.lanes`).
 """
 
 from dataclasses import dataclass
@@ -51,11 +52,15 @@ FIELDS: Final = (
     Field("updated", "u", ("NUMERIC", "SORTABLE")),
     Field("name_order", "no", ("NUMERIC", "SORTABLE")),
     Field("symbol_order", "so", ("NUMERIC", "SORTABLE")),
+    Field("rank_in_lane", "lk", ("NUMERIC",)),
+    Field("updated_in_lane", "lu", ("NUMERIC",)),
+    Field("name_in_lane", "ln", ("NUMERIC",)),
+    Field("symbol_in_lane", "ls", ("NUMERIC",)),
 )
 
 KEY_OF: Final = MappingProxyType({field.name: field.key for field in FIELDS})
 
-PROJECTION: Final = 4
+PROJECTION: Final = 5
 """To be raised whenever documents, or what is counted of them, change without a change of `FIELDS`."""
 
 FINGERPRINT: Final = sha256(repr((PROJECTION, FIELDS)).encode()).hexdigest()[:12]

@@ -12,9 +12,10 @@ from functools import lru_cache, partial
 from typing import Final, TypeAlias
 
 from app.domain.query import Search
-from app.search.cells import CELL_KEYS, Filters, filter_of
+from app.search.cells import CELL_KEYS, Filters, filter_of, lane_of_cell
 from app.search.expression import ORDERS, Order
 from app.search.generation import document_prefix
+from app.search.lanes import Lanes
 from app.search.schema import KEY_OF
 from app.store.kept_generations import with_generation
 from app.store.search_index import SearchIndex
@@ -30,8 +31,8 @@ _REMEMBERED: Final = 256
 _FIELDS: Final = tuple(order.field for order in ORDERS.values())
 _READ: Final = (*(KEY_OF[field] for field in _FIELDS), *CELL_KEYS)
 
-_Row: TypeAlias = tuple[list[int], list[bytes]]
-"""The sort keys of a document, and the values of its filters in lower case."""
+_Row: TypeAlias = tuple[list[int], list[bytes], int]
+"""The sort keys of a document, the values of its filters in lower case, and its lane."""
 
 
 class Sample:
@@ -39,33 +40,52 @@ class Sample:
 
     def __init__(self, rows: Sequence[Sequence[bytes]]) -> None:
         self._rows: list[_Row] = [
-            ([int(key) for key in row[: len(_FIELDS)]], [value.lower() for value in row[len(_FIELDS) :]])
-            for row in rows
+            ([int(key) for key in keys], [value.lower() for value in values], lane_of_cell(values))
+            for keys, values in ((row[: len(_FIELDS)], row[len(_FIELDS) :]) for row in rows)
         ]
         self._keys_of = lru_cache(_REMEMBERED)(partial(_sorted_keys, self._rows))
+        self._keys_in = lru_cache(_REMEMBERED)(partial(_sorted_keys_in, self._rows))
 
     def end_of_page(
-        self, search: Search, order: Order, start: int | None, part: float, *, is_beyond: bool
+        self, search: Search, order: Order, start: int | None, part: float, lanes: Lanes, *, is_beyond: bool
     ) -> int | None:
         """Where the range from `start` on, or beyond it, ends that holds such a part of what the search's
-        filters let through; None: behind all that is known."""
+        filters let through; None: behind all that is known.
+
+        Between two of these that were sampled it ends with another document of their lanes.
+        """
         keys = self._keys_of(tuple(search.filters.items()), order.field)
-        count = math.ceil(part * len(keys))
+        others = self._keys_in(lanes, order.field)
+        wanted = part * len(keys)
+        count = math.ceil(wanted)
+        left_over = 1 - (count - wanted)
         if order.is_ascending:
             first = bisect_right if is_beyond else bisect_left
-            place = (0 if start is None else first(keys, start)) + count - 1
-        else:
-            first = bisect_left if is_beyond else bisect_right
-            place = (len(keys) if start is None else first(keys, start)) - count
-        return keys[place] if count and 0 <= place < len(keys) else None
+            begin = 0 if start is None else first(keys, start)
+            place = begin + count - 1
+            if not count or place >= len(keys):
+                return None
+            before = keys[place - 1] if place > begin else start
+            low = 0 if before is None else bisect_right(others, before)
+            between = bisect_left(others, keys[place]) - low
+            return others[low + math.floor(left_over * between)] if between > 0 else keys[place]
+        first = bisect_left if is_beyond else bisect_right
+        begin = len(keys) if start is None else first(keys, start)
+        place = begin - count
+        if not count or place < 0:
+            return None
+        before = keys[place + 1] if place + 1 < begin else start
+        high = len(others) if before is None else bisect_left(others, before)
+        between = high - bisect_right(others, keys[place])
+        return others[high - 1 - math.floor(left_over * between)] if between > 0 else keys[place]
 
-    def share(self, order: Order, start: int | None, end: int) -> float:
-        """Which part of all documents is in a range."""
-        keys = self._keys_of((), order.field)
+    def share(self, order: Order, start: int | None, end: int, lanes: Lanes) -> float:
+        """Which part of all documents is in a range, of these lanes if there are any."""
+        keys = self._keys_in(lanes, order.field)
         low, high = (start, end) if order.is_ascending else (end, start)
         first = 0 if low is None else bisect_left(keys, low)
         last = len(keys) if high is None else bisect_right(keys, high)
-        return (last - first) / len(keys)
+        return (last - first) / len(self._rows)
 
 
 class KeySamples:
@@ -106,4 +126,9 @@ class KeySamples:
 
 def _sorted_keys(rows: Sequence[_Row], filters: Filters, field: str) -> list[int]:
     lets_through, place = filter_of(filters), _FIELDS.index(field)
-    return sorted(keys[place] for keys, folded in rows if lets_through(folded))
+    return sorted(keys[place] for keys, folded, _ in rows if lets_through(folded))
+
+
+def _sorted_keys_in(rows: Sequence[_Row], lanes: Lanes, field: str) -> list[int]:
+    place = _FIELDS.index(field)
+    return sorted(keys[place] for keys, _, lane in rows if not lanes or lane in lanes)

@@ -7,7 +7,7 @@ is known from the cells. A page of a text's matches is sorted by the number that
 those in its range are put in order by their texts.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
@@ -15,49 +15,23 @@ from typing import Any, Final
 from app.domain.cursor import Cursor
 from app.domain.errors import RedisUnavailable, SearchTimedOut
 from app.domain.query import Search
-from app.search.cells import is_countable
+from app.search.cells import Cells, is_countable
 from app.search.command import search_command
-from app.search.expression import EVERYTHING, Order, Plan
+from app.search.expression import EVERYTHING, Plan
+from app.search.key_range import KeyRange
+from app.search.lanes import NO_LANES, Lanes
 from app.search.page import Page
 from app.search.reply import Hit, TierReply, parse_reply
 from app.search.stored_json import finished
 from app.store.cell_counts import CellCounts
-from app.store.key_samples import KeySamples, Sample
+from app.store.key_samples import KeySamples
+from app.store.page_ranges import Guess, ranges
 from app.store.ranked_pages import cut_short
 from app.store.redis_line import Command
 from app.store.search_index import SearchIndex
 
 SORTED_WHOLE: Final = 1_000
 """So few matches are sorted as quickly as a range of them is found."""
-MARGIN: Final = 1.5
-"""How many more matches a range is guessed to hold than are asked for."""
-WORTH: Final = 0.25
-"""A range is worth it that holds up to this part of as many documents as match: to look through a range costs
-several times what it costs to sort as many."""
-GROWTH: Final = 4
-"""How many times more the next range holds, where one held too few."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Range:
-    """From one key to another, both included but where `is_beyond`; None: without an end.
-
-    In descending order `start` is the greater one.
-    """
-
-    start: int | None
-    end: int | None
-    is_beyond: bool = False
-    """Without `start` itself."""
-
-    def clause(self, order: Order) -> str:
-        if self.start is None and self.end is None:
-            return ""
-        first, last = ("-inf", "+inf") if order.is_ascending else ("+inf", "-inf")
-        start = first if self.start is None else f"({self.start}" if self.is_beyond else f"{self.start}"
-        end = last if self.end is None else f"{self.end}"
-        low, high = (start, end) if order.is_ascending else (end, start)
-        return f"@{order.field}:[{low} {high}]"
 
 
 class OrderedPages:
@@ -82,7 +56,7 @@ class OrderedPages:
         if not plan.tiers:
             found = _Found()
         elif self._optimised and is_countable(search):
-            found = await self._from_catalog(asked, search, start, skip, cursor)
+            found = await self._from_catalog(asked, search, start, skip)
         else:
             found = await self._from_matches(asked, start, skip)
         following = _next(start, skip, found, search.limit)
@@ -99,42 +73,59 @@ class OrderedPages:
             commands=[reply.command for reply in found.replies],
         )
 
-    async def _from_catalog(
-        self, asked: "_Asked", search: Search, start: int | None, skip: int, cursor: Cursor | None
-    ) -> "_Found":
+    async def _from_catalog(self, asked: "_Asked", search: Search, start: int | None, skip: int) -> "_Found":
         cells = self._cells.last_read(asked.generation)
         if cells is None:
             cells = await self._cells.read(asked.generation, asked.timeout_ms)
+        lanes = cells.lanes(search)
+        while True:
+            found, version = await self._in_lanes(asked, search, start, skip, cells, lanes)
+            cells = await self._cells.in_version(asked.generation, version, asked.timeout_ms)
+            if not lanes or cells.lanes(search) <= lanes:
+                break
+            lanes = NO_LANES  # some have come to others meanwhile
+        found.total = cells.total(search)
+        return found
+
+    async def _in_lanes(
+        self, asked: "_Asked", search: Search, start: int | None, skip: int, cells: Cells, lanes: Lanes
+    ) -> tuple["_Found", bytes | None]:
+        """The hits, and the version of the cells once they were found."""
         guess = None
         if (matches := cells.total(search)) > SORTED_WHOLE:
             with suppress(RedisUnavailable, SearchTimedOut):  # it is but a hint
                 sample = await self._samples.read(asked.generation, asked.timeout_ms)
-                guess = _Guess(sample, search, asked.plan.order, matches, cells.documents)
+                guess = Guess(sample, search, asked.plan.order, matches, cells.documents, lanes)
         found = _Found()
         version: bytes | None = None
-        for part in _ranges(start, skip, skip + asked.wanted, guess):
-            more = [self._cells.version_command(asked.generation)] if cursor is None else []
+        for part in ranges(start, skip, skip + asked.wanted, guess):
+            more = [self._cells.version_command(asked.generation)]
             wanted = asked.wanted - len(found.hits)
-            in_range, versions = await self._read(asked, part, skip, wanted, more, are_many=guess is not None)
-            version = versions[0] if versions else None
+            in_range, (version,) = await self._read(
+                asked, part, skip, wanted, more, are_many=guess is not None
+            )
             found.hits += in_range.hits
             found.replies += in_range.replies
             found.are_left = in_range.are_left
             if in_range.are_left or len(found.hits) >= asked.wanted:
                 break
             skip = max(0, skip - in_range.total)
-        if cursor is None:
-            cells = await self._cells.in_version(asked.generation, version, asked.timeout_ms)
-        found.total = cells.total(search)
-        return found
+        return found, version
 
     async def _from_matches(self, asked: "_Asked", start: int | None, skip: int) -> "_Found":
-        [part] = _ranges(start, skip, asked.wanted, guess=None)
+        [part] = ranges(start, skip, asked.wanted, guess=None)
         found, _ = await self._read(asked, part, skip, asked.wanted, [], are_many=True)
         return found
 
     async def _read(
-        self, asked: "_Asked", part: _Range, skip: int, limit: int, more: Sequence[Command], *, are_many: bool
+        self,
+        asked: "_Asked",
+        part: KeyRange,
+        skip: int,
+        limit: int,
+        more: Sequence[Command],
+        *,
+        are_many: bool,
     ) -> tuple["_Found", list[Any]]:
         """The hits in a range, and what more commands are answered.
 
@@ -178,7 +169,7 @@ class _Asked:
         """One more than the page holds, which tells whether there is another page."""
         return self.limit + 1
 
-    def command(self, within: _Range, skip: int, limit: int, *, by_number: bool = False) -> Command:
+    def command(self, within: KeyRange, skip: int, limit: int, *, by_number: bool = False) -> Command:
         order = self.plan.order
         clause = within.clause(order)
         expression = self.plan.tiers[0].expression
@@ -193,38 +184,6 @@ class _Asked:
             sort_field=order.field if by_number else order.text or order.field,
             is_ascending=order.is_ascending,
         )
-
-
-@dataclass(frozen=True, slots=True)
-class _Guess:
-    """Where ranges end that hold so many of a search's matches."""
-
-    sample: Sample
-    search: Search
-    order: Order
-    matches: int
-    documents: int
-
-    def end(self, start: int | None, wanted: int, *, is_beyond: bool) -> int | None:
-        """None where looking at everything costs no more."""
-        part = MARGIN * wanted / self.matches
-        end = self.sample.end_of_page(self.search, self.order, start, part, is_beyond=is_beyond)
-        if end is None:
-            return None
-        looked_at = self.sample.share(self.order, start, end) * self.documents
-        return end if looked_at <= WORTH * self.matches else None
-
-
-def _ranges(start: int | None, skip: int, wanted: int, guess: _Guess | None) -> Iterator[_Range]:
-    """One range after the other, to the end of all keys; each larger than the one before."""
-    is_beyond = start is not None and skip == 0
-    while guess is not None:
-        end = guess.end(start, wanted, is_beyond=is_beyond)
-        if end is None:
-            break
-        yield _Range(start, end, is_beyond)
-        start, is_beyond, wanted = end, True, wanted * GROWTH
-    yield _Range(start, None, is_beyond)
 
 
 def _next(start: int | None, skip: int, found: _Found, limit: int) -> tuple[int | None, int] | None:

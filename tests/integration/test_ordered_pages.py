@@ -1,12 +1,13 @@
 """Pages in an order, read in ranges whose ends are guessed: none is missed, none comes twice."""
 
+import math
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
 from app.parameters.definitions import Parameters
-from app.store import key_samples, ordered_pages
+from app.store import key_samples, ordered_pages, page_ranges
 from app.store.postgres import Connection
 from tests.integration.conftest import Client, Import, WaitLevel, get_json, running_api
 
@@ -48,14 +49,19 @@ async def filled(import_instruments: Import, indexer: WaitLevel, database: Conne
     await indexer()
 
 
-@pytest.fixture
+@pytest.fixture(params=[0, math.inf], ids=["lanes", "all"])
 async def both(
-    filled: None, database_url: str, redis_url: str, monkeypatch: pytest.MonkeyPatch
+    filled: None,
+    database_url: str,
+    redis_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+    request: pytest.FixtureRequest,
 ) -> AsyncIterator[tuple[Client, Client]]:
-    """An API that takes short cuts wherever it can, and one that looks at everything."""
+    """An API that takes short cuts wherever it can, in lanes or without, and one that looks at everything."""
+    monkeypatch.setattr(page_ranges, "LANE_COST", request.param)
     monkeypatch.setattr(ordered_pages, "SORTED_WHOLE", 3)
-    monkeypatch.setattr(ordered_pages, "MARGIN", 0.3)  # so that most pages need several ranges
-    monkeypatch.setattr(ordered_pages, "WORTH", 10)
+    monkeypatch.setattr(page_ranges, "MARGIN", 0.3)  # so that most pages need several ranges
+    monkeypatch.setattr(page_ranges, "WORTH", 10)
     monkeypatch.setattr(key_samples, "SAMPLED", 40)
     monkeypatch.setattr(key_samples, "_AT_ONCE", 20)
     plain = Parameters(cache_ttl_seconds=0, query_optimization=False)
@@ -134,6 +140,26 @@ async def test_a_total_is_as_exact_as_the_index(
     await import_instruments([{**ROWS[1], "symbol": "NEW", "currency": "EUR"}], source="other")
     await indexer()
     assert (await get_json(quick, SEARCH, currency="EUR"))["total"] == before + 1
+
+
+async def test_what_comes_to_another_lane_is_not_missed(
+    both: tuple[Client, Client], import_instruments: Import, indexer: WaitLevel
+) -> None:
+    quick, thorough = both
+    query = {"currency": "EUR", "sort": "symbol", "limit": 7}
+    first = await get_json(quick, SEARCH, **query)
+    following = {**query, "cursor": first["next_cursor"]}
+    await get_json(quick, SEARCH, **following)
+    between = f"{first['hits'][-1]['symbol']}0"  # the next page begins with it
+    for symbol in ("A", between):
+        await import_instruments(
+            [{**ROWS[1], "symbol": symbol, "asset_class": "bond", "currency": "EUR"}], source=symbol
+        )
+    await indexer()
+    page = await get_json(quick, SEARCH, **query)
+    assert page["hits"] == (await get_json(thorough, SEARCH, **query))["hits"]
+    assert page["hits"][0]["symbol"] == "A"
+    assert (await get_json(quick, SEARCH, **following))["hits"][0]["symbol"] == between
 
 
 async def test_what_can_mean_one_thing_alone_is_looked_for_as_that(

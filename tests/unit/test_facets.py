@@ -10,6 +10,7 @@ from app.domain.cursor import Cursor, decode_cursor, encode_cursor
 from app.domain.query import FILTERS, Search, parse_search
 from app.search.cells import VERSION, Cells, is_countable
 from app.search.facets import Facet, FacetValue, facets_of, with_instruments
+from app.search.lanes import lane_of
 from app.search.page import Page
 
 COUNTS = {"mic": Counter({b"XETR": 2, b"": 1})}
@@ -58,6 +59,13 @@ def test_cells_are_narrowed_by_each_filter_in_any_case() -> None:
         "sector": Counter({b"Real Estate": 3, b"real estate": 2}),
         "country": Counter({b"DE": 5}),
     }
+    assert (cells.total(search), cells.lanes(search)) == (5, frozenset((lane_of("equity", "active", "EUR"),)))
+    both = Search("", {"status": ("active",), "currency": ("eur", "usd")})
+    assert (cells.total(both), cells.lanes(both)) == (
+        10,
+        frozenset(lane_of(asset_class, "active", "EUR") for asset_class in ("equity", "etf")),
+    )
+    assert cells.total(Search("", {"asset_class": ("etf",), "status": ("delisted",)})) == 0
     assert cells.count(Search("", facets=("country",))) == {"country": Counter({b"DE": 5, b"": 5})}
 
 

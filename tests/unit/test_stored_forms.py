@@ -1,5 +1,6 @@
-"""Forms in which documents hold what they show: shorter JSON, and texts as numbers."""
+"""Forms in which documents hold what they show: shorter JSON, texts as numbers, and these in lanes."""
 
+import re
 from collections import defaultdict
 from typing import Any
 
@@ -8,8 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from app.domain.instrument import AssetClass, Status
 from app.domain.sort_key import MAX_KEY, NAMES, SYMBOLS, SortKeys
 from app.search.document import instrument_json
+from app.search.expression import Order
+from app.search.key_range import KeyRange, whole_end
+from app.search.lanes import CURRENCIES, first_alike, lane_key, lane_of, last_alike
 from app.search.stored_json import RUNS, finished, stored
 from app.web.finished import FinishedResponse
 
@@ -53,6 +58,59 @@ def test_keys_tell_apart_what_they_have_room_for() -> None:
     assert (NAMES.length, SYMBOLS.length) == (10, 9)
     assert NAMES.key("nasdaq us ") == NAMES.key("nasdaq us large") > NAMES.key("nasdaq us")
     assert SYMBOLS.key("BRK.A") < SYMBOLS.key("BRK.B")
+
+
+KEYS = st.integers(0, MAX_KEY)
+ALL_LANES = [
+    lane_of(asset_class, status, currency)
+    for asset_class in AssetClass
+    for status in Status
+    for currency in (*CURRENCIES, "SEK")
+]
+
+
+def test_lanes_do_not_meet() -> None:
+    bounds = [lane_key(lane, key) for lane in sorted(ALL_LANES) for key in (0, MAX_KEY)]
+    assert bounds == sorted(set(bounds)) and bounds[-1] <= MAX_KEY
+    assert lane_of("etf", "active", "SEK") == lane_of("etf", "active", "")
+
+
+@given(KEYS, KEYS, st.sampled_from(ALL_LANES))
+def test_lanes_keep_the_order_and_know_what_they_do_not_tell_apart(one: int, other: int, lane: int) -> None:
+    low, high = sorted((one, other))
+    assert lane_key(lane, low) <= lane_key(lane, high)
+    assert first_alike(low) <= low <= last_alike(low)
+    assert lane_key(lane, first_alike(low)) == lane_key(lane, last_alike(low)) == lane_key(lane, low)
+    assert lane_key(lane, last_alike(low) + 1) > lane_key(lane, low)
+
+
+@given(KEYS, KEYS, KEYS, st.booleans(), st.sets(st.sampled_from(ALL_LANES), min_size=1), st.booleans())
+def test_a_range_in_lanes_is_that_of_the_sort_key(
+    one: int, other: int, key: int, is_beyond: bool, lanes: set[int], is_ascending: bool
+) -> None:
+    start, end = sorted((one, other), reverse=not is_ascending)
+    order = Order("key", "in_lane", is_ascending=is_ascending)
+    clause = KeyRange(start, whole_end(order, end), is_beyond, frozenset(lanes)).clause(order)
+    for near in {key, start, max(start - 1, 0), min(start + 1, MAX_KEY), end}:
+        is_after = near > start if is_ascending else near < start
+        is_before_end = near <= end if is_ascending else near >= end
+        for lane in lanes:
+            is_found = holds(clause, {"key": near, "in_lane": lane_key(lane, near)})
+            if is_found and not is_before_end:  # of what is not told from the end
+                assert lane_key(lane, near) == lane_key(lane, end)
+            else:
+                assert is_found == (is_before_end and (is_after or (near == start and not is_beyond)))
+
+
+def holds(clause: str, document: dict[str, int]) -> bool:
+    """Whether RediSearch would find a document by ranges: one of those wanted, and none of those unwanted."""
+    found = {"": False, "-": False}
+    for sign, field, low, high in re.findall(r"(-?)@(\w+):\[(\S+) (\S+)\]", clause):
+        value = document[field]
+        above = value > int(low[1:]) if low.startswith("(") else value >= int(low)
+        below = value < int(high[1:]) if high.startswith("(") else value <= int(high)
+        found[sign] |= above and below
+    return found[""] and not found["-"]
 
 
 @pytest.mark.parametrize("value", ["a\r\nX-Other: b", "a\nb", "a\rb"])
