@@ -49,7 +49,7 @@ async def filled(import_instruments: Import, indexer: WaitLevel, database: Conne
     await indexer()
 
 
-@pytest.fixture(params=[0, math.inf], ids=["lanes", "all"])
+@pytest.fixture(params=[-1e6, math.inf], ids=["lanes", "all"])
 async def both(
     filled: None,
     database_url: str,
