@@ -64,9 +64,12 @@ class Sort(StrEnum):
     UPDATED_AT = "-updated_at"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Search:
-    """A valid search. `text` is "" for the catalog; `filters` holds sorted values, none of them empty."""
+    """A valid search. `text` is "" for the catalog; `filters` holds sorted values, none of them empty.
+
+    Not frozen: each request makes one, and that would take ten times as long.
+    """
 
     text: str
     filters: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -90,14 +93,24 @@ class Search:
         """The same for texts that find the same, as far as their case tells."""
         return self.text.lower() if self.text.isascii() else self.text
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether it asks for the first page of a text, and for nothing else."""
+        return (
+            self.filters is _ACTIVE
+            and self.sort is Sort.RELEVANCE
+            and self.limit == DEFAULT_LIMIT
+            and not (self.offset or self.cursor or self.highlight or self.fields or self.explain or self.facets)
+            and self.facet_limit == DEFAULT_FACET_LIMIT
+        )
+
 
 def parse_search(pairs: Sequence[tuple[str, str]], *, max_limit: int) -> Search:
     """The search that decoded query-string `pairs` describe. Raises InvalidInput naming every bad field."""
+    if len(pairs) == 1 and pairs[0][0] == "q" and _is_plain_text(pairs[0][1]):  # as most searches
+        return Search(" ".join(pairs[0][1].split()), _ACTIVE, limit=min(DEFAULT_LIMIT, max_limit))
     given = Given(pairs, known=SEARCH_FIELDS)
     text = given.text("q", "")
-    if given.has_nothing_but("q"):  # as most searches
-        given.raise_if_refused()
-        return Search(text, _ACTIVE, limit=min(DEFAULT_LIMIT, max_limit))
     filters = given.filters()
     sort = given.choice("sort", tuple(Sort), Sort.RELEVANCE)
     limit = given.number("limit", min(DEFAULT_LIMIT, max_limit), 1, max_limit)
@@ -191,6 +204,11 @@ def _or_active(filters: Mapping[str, tuple[str, ...]]) -> Mapping[str, tuple[str
     return MappingProxyType({**_ACTIVE, **filters}) if filters else _ACTIVE
 
 
+def _is_plain_text(text: str) -> bool:
+    """Whether nothing can be wrong with it, as a look tells: each of its characters may be a word."""
+    return len(text) <= MAX_QUERY_WORDS and text.isascii() and text.isprintable()
+
+
 def _has_word(text: str) -> bool:
     return any(character.isalnum() for character in text)
 
@@ -217,9 +235,6 @@ class Given:
     def raise_if_refused(self) -> None:
         if self._errors:
             raise InvalidInput(*self._errors)
-
-    def has_nothing_but(self, name: str) -> bool:
-        return len(self._values) == (name in self._values)
 
     def single(self, name: str) -> str | None:
         values = self._values.get(name)

@@ -21,7 +21,7 @@ class Parse(Protocol):
     def __call__(self, pairs: Sequence[tuple[str, str]], *, max_limit: int) -> Search: ...
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Asked:
     search: Search
     key: str
@@ -36,6 +36,8 @@ def read_asked(parse: Parse, query_string: str, max_limit: int) -> Asked:
 
 def _read(parse: Parse, query_string: str, max_limit: int) -> Asked:
     search = parse(parse_pairs(query_string), max_limit=max_limit)
+    if search.is_plain:
+        return Asked(search, f"{parse.__name__} {search.text_key}")
     identity = (
         *(parse.__name__, search.text_key, sorted(search.filters.items()), search.sort),
         *(search.limit, search.offset, search.cursor, search.highlight, search.fields),

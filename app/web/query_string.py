@@ -1,6 +1,6 @@
 """The query string as decoded pairs, strictly: what is not UTF-8 is refused, not replaced."""
 
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, unquote
 
 from aiohttp import web
 
@@ -18,7 +18,10 @@ def parse_pairs(raw: str) -> list[tuple[str, str]]:
     """Raises InvalidInput."""
     if not raw:
         return []
+    name, _, value = raw.partition("=")
     try:
+        if name.isalpha() and value and "&" not in value and raw.isascii():  # one alone, as most
+            return [(name, unquote(value.replace("+", " "), errors="strict"))]
         raw.encode("utf-8")
         return parse_qsl(
             raw, keep_blank_values=True, encoding="utf-8", errors="strict", max_num_fields=_MAX_PARAMETERS
