@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Final
 
 from stdnum import cusip, figi, isin, lei
@@ -33,23 +33,39 @@ class _Kind:
     shape: re.Pattern[str]
     rule: str
     """The shape in words."""
-    check: Callable[[str], str]
+    check: Callable[[str], object]
     """Raises InvalidChecksum or, of an ISIN, InvalidComponent."""
 
 
-def _check_isin(code: str) -> str:
-    if code.startswith(_ISIN_PREFIXES_OF_NO_COUNTRY):
-        if isin.calc_check_digit(code[:-1]) != code[-1]:
+def _last_digit(check_digit: Callable[[str], str]) -> Callable[[str], None]:
+    """Checks it alone: python-stdnum's checks look at the shape as well, for half of their time."""
+
+    def check(code: str) -> None:
+        if check_digit(code[:-1]) != code[-1]:
             raise InvalidChecksum
-        return code
-    return isin.validate(code)
+
+    return check
+
+
+def _check_isin(code: str) -> None:
+    if not _begins_isins(code[:2]):
+        raise InvalidComponent
+    if isin.calc_check_digit(code[:-1]) != code[-1]:
+        raise InvalidChecksum
+
+
+@cache
+def _begins_isins(prefix: str) -> bool:
+    """Of two letters, whether they are a prefix of ISINs."""
+    code = f"{prefix}000000000"
+    return prefix in _ISIN_PREFIXES_OF_NO_COUNTRY or isin.is_valid(code + isin.calc_check_digit(code))
 
 
 _FIGI: Final = _Kind(
     # Prefixes that would make it look like an ISIN of Ghana, the Cayman Islands, ... are not given out.
     re.compile(f"(?!BS|BM|GG|GB|GH|KY|VG){_CONSONANT}{{2}}G{_CONSONANT_OR_DIGIT}{{8}}[0-9]"),
     "two consonants (not BS, BM, GG, GB, GH, KY or VG), a G, eight consonants or digits, and a check digit",
-    figi.validate,
+    _last_digit(figi.calc_check_digit),
 )
 _KINDS: Final[Mapping[str, _Kind]] = {
     "isin": _Kind(
@@ -60,12 +76,12 @@ _KINDS: Final[Mapping[str, _Kind]] = {
     "cusip": _Kind(
         re.compile("[A-Z0-9*@#]{8}[0-9]"),
         "eight letters, digits or any of * @ #, and a check digit",
-        cusip.validate,
+        _last_digit(cusip.calc_check_digit),
     ),
     "sedol": _Kind(
         re.compile(f"([0-9]{{6}}|{_CONSONANT}{_CONSONANT_OR_DIGIT}{{5}})[0-9]"),
         "seven digits, or a consonant, five consonants or digits, and a check digit",
-        sedol.validate,
+        _last_digit(sedol.calc_check_digit),
     ),
     "figi": _FIGI,
     "composite_figi": _FIGI,
@@ -78,6 +94,7 @@ _KINDS: Final[Mapping[str, _Kind]] = {
     ),
 }
 
+_STRICTEST_FIRST: Final = (_FIGI, *(kind for kind in _KINDS.values() if kind is not _FIGI))
 _REMEMBERED: Final = 65_536
 
 IDENTIFIER_FIELDS: Final = tuple(_KINDS)
@@ -93,23 +110,26 @@ def canonical_identifier(field: str, text: str) -> str:
     if not (text.isascii() and kind.shape.fullmatch(code)):
         raise InvalidIdentifier(f"must be {kind.rule}")
     try:
-        return kind.check(code)
+        kind.check(code)
     except InvalidChecksum as error:
         raise InvalidIdentifier("has a wrong check digit; compare it with its source") from error
     except InvalidComponent as error:
         raise InvalidIdentifier(
             "begins with neither a country of ISO 3166-1 nor a prefix that ISO 6166 reserves"
         ) from error
+    return code
 
 
 @lru_cache(_REMEMBERED)
 def is_identifier(text: str) -> bool:
     """Whether a text has the shape of an identifier of some kind, and its check digit."""
     code = text.translate(_SEPARATORS).upper()
-    for field, kind in _KINDS.items():
+    if not code[-1:].isdigit():  # as all of them end
+        return False
+    for kind in _STRICTEST_FIRST:
         if kind.shape.fullmatch(code):
-            with suppress(InvalidIdentifier):
-                canonical_identifier(field, code)
+            with suppress(InvalidChecksum, InvalidComponent):
+                kind.check(code)
                 return True
     return False
 
@@ -123,6 +143,8 @@ _LENGTH_OF_BOTH: Final = 12
 
 def mistyped(text: str) -> str | None:
     """What is wrong with a text that has the shape of an ISIN or a FIGI; None where nothing is."""
+    if len(text) < _LENGTH_OF_BOTH:
+        return None
     code = text.translate(_SEPARATORS).upper()
     if len(code) != _LENGTH_OF_BOTH or is_identifier(text):
         return None

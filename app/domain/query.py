@@ -100,7 +100,9 @@ class Search:
             self.filters is _ACTIVE
             and self.sort is Sort.RELEVANCE
             and self.limit == DEFAULT_LIMIT
-            and not (self.offset or self.cursor or self.highlight or self.fields or self.explain or self.facets)
+            and not (
+                self.offset or self.cursor or self.highlight or self.fields or self.explain or self.facets
+            )
             and self.facet_limit == DEFAULT_FACET_LIMIT
         )
 

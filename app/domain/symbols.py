@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Final
 
 from app.domain.instrument import AssetClass
@@ -10,6 +11,7 @@ from app.domain.venues import VENUES, mic_of_code, mics_of_bloomberg, mics_of_su
 _PUNCTUATION: Final = re.compile(r"^[\W_]+|[\W_]+$|(?<=\w)[^\w^]+(?=\w)|_")
 """But for the ^ of a preferred share: F^B is not FB."""
 MAX_TICKER_LENGTH: Final = 12
+_REMEMBERED: Final = 4_096
 _TICKER_AT_VENUE: Final = re.compile(r"([\w&+-]+(?:/\w)?)[ .]([A-Z]{1,4})")
 _VENUE_BEFORE: Final = re.compile(r"([A-Z]{2,8}):(\S+)")
 
@@ -71,6 +73,7 @@ def ticker_and_venues(key: str) -> tuple[str, tuple[str, ...]] | None:
     return (ticker, mics) if mics and len(ticker) <= MAX_TICKER_LENGTH else None
 
 
+@lru_cache(_REMEMBERED)
 def _mics(code: str) -> tuple[str, ...]:
     by_publisher = mic_of_code(code)
     named = (code,) if code in VENUES else ()

@@ -1,9 +1,13 @@
 """FT.SEARCH as it is sent everywhere: sorted, with values as `PARAMS`, an explicit time and dialect."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
+from typing import Any, Final, NamedTuple
 
 from app.search.generation import index_name
+
+_REMEMBERED: Final = 1_024
+"""Heads of searches; a text has one of some dozens for each way to match."""
 
 
 def search_command(
@@ -22,10 +26,52 @@ def search_command(
     command: list[str | int] = ["FT.SEARCH", index_name(generation), expression]
     command += ["RETURN", len(returned), *returned]
     command += ["SORTBY", sort_field, "ASC" if is_ascending else "DESC"]
-    command += ["LIMIT", skip, limit]
+    command += ["LIMIT", skip, limit, "TIMEOUT", timeout_ms, "DIALECT", 2]
     if parameters:  # RediSearch refuses none of them
         command += ["PARAMS", len(parameters), *parameters]
-    return [*command, "TIMEOUT", timeout_ms, "DIALECT", 2]
+    return command
+
+
+class Head(NamedTuple):
+    """A search by rising numbers without the values of its parameters, which come last.
+
+    Searches for other texts have the same, so it is packed once for all.
+    """
+
+    generation: int
+    expression: str
+    returned: tuple[str, ...]
+    sort_field: str
+    limit: int
+    timeout_ms: int
+
+    def command(self, parameters: Sequence[str]) -> list[str | int]:
+        return search_command(
+            self.generation,
+            self.expression,
+            parameters,
+            returned=self.returned,
+            limit=self.limit,
+            timeout_ms=self.timeout_ms,
+            sort_field=self.sort_field,
+        )
+
+
+def packed(heads: Iterable[Head], parameters: Sequence[str]) -> list[bytes]:
+    """Searches as they go to Redis (RESP), with the same parameters each: name and value in turn."""
+    values = _bulk(parameters)
+    return [_packed_head(head, len(parameters)) + values for head in heads]
+
+
+@lru_cache(_REMEMBERED)
+def _packed_head(head: Head, parameters: int) -> bytes:
+    command = head.command(("",) * parameters)
+    return b"*%d\r\n%b" % (len(command), _bulk(map(str, command[: len(command) - parameters])))
+
+
+def _bulk(arguments: Iterable[str]) -> bytes:
+    encoded = [argument.encode() for argument in arguments]
+    return b"".join([b"$%d\r\n%b\r\n" % (len(argument), argument) for argument in encoded])
 
 
 def profile_command(search: Sequence[str | bytes | int]) -> list[str | bytes | int]:

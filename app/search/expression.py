@@ -4,10 +4,9 @@ No text of a caller ever becomes part of an expression: field names and operator
 `PARAMS`. So `@symbol:{*}` or `a|b -c` are searched for literally.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
-from typing import Final
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, NamedTuple
 
 from app.domain.identifiers import is_identifier
 from app.domain.names import name_key, without_legal_forms
@@ -39,8 +38,7 @@ ORDERS: Final[Mapping[Sort, Order]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Tier:
+class Tier(NamedTuple):
     """One way to match. Its hits come before those of another that are less than `lead` points better."""
 
     expression: str
@@ -49,8 +47,7 @@ class Tier:
     """Names it in an explanation."""
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(NamedTuple):
     """What to ask RediSearch: disjoint `tiers` of one result, each in the same order.
 
     `parameters` are name and value in turn, for all tiers alike.
@@ -86,31 +83,36 @@ class _Asked:
 
     def __init__(self, text: str) -> None:
         self.parameters: list[str] = []
+        self._references: dict[str, str] = {}
         self._text = text
+        self._words: list[str] | None = None
         self.key = tag_value(symbol_key(text))
         self._symbol = self.add(self.key) if self.key else ""
+        self.at_venues = ticker_and_venues(self.key)
+        """A ticker and the MICs that it is asked for at; None where no venue is named."""
 
-    @cached_property
+    @property
     def words(self) -> list[str]:
-        return words(self._text)
-
-    @cached_property
-    def _others(self) -> dict[str, str]:
-        return other_forms(self._text, self.words)
+        if self._words is None:
+            self._words = words(self._text)
+        return self._words
 
     def add(self, value: str) -> str:
-        """A reference to `value` for use in an expression."""
-        name = f"p{len(self.parameters) // 2}"
-        self.parameters += (name, value)
-        return f"${name}"
+        """A reference to `value` for use in an expression; the same for the same."""
+        reference = self._references.get(value)
+        if reference is None:
+            name = f"p{len(self._references)}"
+            self.parameters += (name, value)
+            reference = self._references[value] = f"${name}"
+        return reference
 
     def exact(self) -> str:
         """An identifier, a symbol, or a ticker at the venue that is named with it."""
         found = f"@symbol:{{{self._symbol}}}"
         if identifier := identifier_key(self.key):
             found += f" | @identifiers:{{{self.add(identifier)}}}"
-        if (asked := ticker_and_venues(self.key)) is not None:
-            ticker, mics = asked
+        if self.at_venues is not None:
+            ticker, mics = self.at_venues
             root, venues = self.add(ticker), " | ".join(map(self.add, mics))
             found += f" | ((@roots:{{{root}}} | @symbol:{{{root}}}) @mic:{{{venues}}})"
         return f"({found})"
@@ -138,8 +140,11 @@ class _Asked:
 
     def every_word(self) -> str:
         """Every word is in the name, whole or as a word's beginning; legal forms need not be."""
-        needed = whole_or_begun(without_legal_forms(self.words))
-        parts = (self._word(word, may_begin=may_begin) for word, may_begin in needed)
+        others = other_forms(self._text, self.words)
+        parts = [
+            self._word(dict.fromkeys((word, others.get(word, word))), may_begin=may_begin)
+            for word, may_begin in whole_or_begun(without_legal_forms(self.words))
+        ]
         return f"({' '.join(parts)})"
 
     def nearly_every_word(self, edits: int) -> str:
@@ -150,8 +155,7 @@ class _Asked:
             return ""
         return f"@name:({' '.join(map(self._misspelt, needed, allowed))})"
 
-    def _word(self, word: str, *, may_begin: bool) -> str:
-        forms = dict.fromkeys((word, self._others.get(word, word)))
+    def _word(self, forms: Iterable[str], *, may_begin: bool) -> str:
         return _any([self._begun(form) if may_begin else f"@name:{self.add(form)}" for form in forms])
 
     def _begun(self, word: str) -> str:
@@ -180,9 +184,13 @@ SUGGESTED: Final = (Way.EXACT, Way.NAMED, Way.BEGINNING)
 """As somebody types: not the words in the middle of a name."""
 
 
-def is_unmistakable(text: str) -> bool:
-    """Whether a text means nothing else than what has it as identifier, or ticker and venue, if any has."""
-    return is_identifier(text) or ticker_and_venues(tag_value(symbol_key(text))) is not None
+def exact_plan(search: Search) -> Plan | None:
+    """Of a text that means nothing else than what has it as identifier, or ticker and venue, if any has; None
+    of others."""
+    asked = _Asked(search.text)
+    if asked.at_venues is None and not is_identifier(search.text):
+        return None
+    return _plan(search, asked, [Tier(asked.exact(), LEADS[Way.EXACT], Way.EXACT)])
 
 
 def search_plan(search: Search, ways: Sequence[Way] = tuple(Way), pinned: Sequence[int] = ()) -> Plan:
@@ -200,7 +208,7 @@ def search_plan(search: Search, ways: Sequence[Way] = tuple(Way), pinned: Sequen
     plan = _plan(search, asked, [*first, *(Tier(WAYS[way](asked), LEADS[way], way) for way in wanted)])
     is_typed = Way.BEGINNING in ways and len(asked.key) > MAX_SHORT_PREFIX
     if is_typed and search.sort is Sort.RELEVANCE:
-        return replace(plan, typed=" ".join(asked.words).encode())
+        return plan._replace(typed=" ".join(asked.words).encode())
     return plan
 
 
@@ -215,11 +223,10 @@ def _plan(search: Search, asked: _Asked, tiers: Sequence[Tier]) -> Plan:
     filters = _filters(search.filters, asked)
     if search.sort is not Sort.RELEVANCE and tiers:
         tiers = [Tier(_any([tier.expression for tier in tiers]))]
-    disjoint = []
-    for place, tier in enumerate(tiers):
-        others = [f"-{better.expression}" for better in tiers[:place]]
-        parts = filter(None, (filters, tier.expression, *others))
-        disjoint.append(replace(tier, expression=" ".join(parts) or EVERYTHING))
+    disjoint, better = [], ""
+    for expression, lead, way in tiers:
+        disjoint.append(Tier(f"{filters} {expression}{better}".strip() or EVERYTHING, lead, way))
+        better += f" -{expression}"
     return Plan(tuple(disjoint), tuple(asked.parameters), ORDERS[search.sort])
 
 

@@ -1,6 +1,6 @@
 """One page of a search's result, wherever it was searched."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from app.domain.cursor import Cursor
@@ -32,8 +32,8 @@ class Page:
     """Whether another try would find the same, as long as the index stays as it is."""
     plan: str = ""
     """How it was searched."""
-    commands: Sequence[Sequence[str | bytes | int]] = ()
-    """What Redis was asked for the hits."""
+    commands: Callable[[], Sequence[Sequence[str | bytes | int]]] = tuple
+    """What Redis was asked for the hits; made for those who want to know."""
 
     def with_counts(self, counts: Counts, warnings: Sequence[str], *, is_first: bool) -> "Page":
         """The page with facets, which `warnings` say are cut short.
@@ -53,5 +53,5 @@ class Page:
 
     @property
     def total_is_exact(self) -> bool:
-        is_guessed = any(hit.way == NEAR for hit in self.found)
+        is_guessed = bool(self.found) and self.found[-1].way == NEAR  # names that are near come last
         return self.partial is None and self.generation is not None and not is_guessed

@@ -32,13 +32,9 @@ class TierReply(NamedTuple):
     """Of each its sort key, its JSON and its name, as far as they were asked for."""
     total: int
     warnings: Sequence[str]
-    command: Sequence[str | bytes | int]
-    """What it is the answer to."""
 
 
-def parse_reply(
-    reply: Mapping[bytes, Any], sort_field: str, command: Sequence[str | bytes | int]
-) -> TierReply:
+def parse_reply(reply: Mapping[bytes, Any], sort_field: str) -> TierReply:
     """The hits of a reply; `sort_field` names the number that was returned beside the JSON."""
     key = sort_field.encode()
     # A document that was removed between matching and loading comes without fields.
@@ -48,7 +44,7 @@ def parse_reply(
         if (fields := result.get(b"extra_attributes", _NOTHING))
     ]
     warnings = [warning.decode() for warning in reply.get(b"warning", ())]
-    return TierReply(hits, reply[b"total_results"], warnings, command)
+    return TierReply(hits, reply[b"total_results"], warnings)
 
 
 def finish(hits: Sequence[Hit]) -> list[Hit]:

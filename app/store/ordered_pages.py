@@ -70,7 +70,7 @@ class OrderedPages:
             cut_short(found.replies),
             Cursor(generation, *following, total) if following else None,
             shown,
-            commands=[reply.command for reply in found.replies],
+            commands=lambda: found.commands,
         )
 
     async def _from_catalog(self, asked: "_Asked", search: Search, start: int | None, skip: int) -> "_Found":
@@ -106,6 +106,7 @@ class OrderedPages:
             )
             found.hits += in_range.hits
             found.replies += in_range.replies
+            found.commands += in_range.commands
             found.are_left = in_range.are_left
             if in_range.are_left or len(found.hits) >= asked.wanted:
                 break
@@ -131,19 +132,22 @@ class OrderedPages:
 
         Many are sorted by the number first: by texts that would take several times as long.
         """
-        replies = []
+        replies, commands = [], []
         if are_many and part.end is None and asked.plan.order.text and self._optimised:
             by_number = asked.command(part, skip, limit, by_number=True)
             (answer,) = await self._index.execute([by_number], asked.timeout_ms)
-            replies.append(parse_reply(answer, asked.plan.order.field, by_number))
+            replies.append(parse_reply(answer, asked.plan.order.field))
+            commands.append(by_number)
             if len(replies[0].hits) == limit:
                 part = replace(part, end=replies[0].hits[-1][0])
         command = asked.command(part, skip, limit)
         answer, *answers = await self._index.execute([command, *more], asked.timeout_ms)
-        replies.append(parse_reply(answer, asked.plan.order.field, command))
+        replies.append(parse_reply(answer, asked.plan.order.field))
+        commands.append(command)
         hits = [Hit(key, json) for key, json, _ in replies[-1].hits]
         total = replies[0].total
-        return _Found(hits, total, replies, are_left=len(hits) < min(limit, total - skip)), answers
+        are_left = len(hits) < min(limit, total - skip)
+        return _Found(hits, total, replies, commands, are_left), answers
 
 
 @dataclass(slots=True)
@@ -153,6 +157,8 @@ class _Found:
     total: int = 0
     """How many there are."""
     replies: list[TierReply] = field(default_factory=list)
+    commands: list[Command] = field(default_factory=list)
+    """What they answer."""
     are_left: bool = False
     """Some of these were removed before they were read, or it was cut short: more of them may follow."""
 

@@ -1,18 +1,19 @@
 """Pages of what a text finds, by relevance: the hits of all tiers of its plan in one order."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from functools import partial
 from operator import attrgetter
-from typing import Final
+from typing import Final, NamedTuple
 
 from app import metrics
 from app.domain.cursor import Cursor
 from app.domain.ranking import begins_lead, with_lead
-from app.search.command import search_command
+from app.search.command import Head, packed
 from app.search.expression import Plan, Tier
 from app.search.page import Page
 from app.search.reply import Hit, TierReply, finish, parse_reply
 from app.search.stored_json import finished
+from app.store.redis_line import Command
 from app.store.search_index import SearchIndex
 
 WINDOW: Final = 20
@@ -29,87 +30,113 @@ class RankedPages:
 
     async def first(self, generation: int, plan: Plan, limit: int, offset: int, timeout_ms: int) -> Page:
         """One page from `offset` on."""
-        start = Cursor(generation, None, offset, _UNKNOWN)
-        before: list[TierReply] = []
-        if offset >= WINDOW:
-            # Only the keys of all that come before tell where they end.
-            before = await self._ask(start, plan, offset, timeout_ms, with_json=False)
-            keys = _merged(plan, before)[:offset]
-            matching = sum(reply.total for reply in before)
-            start = Cursor(generation, keys[-1].key if keys else None, 0, matching)
-        return await self._page(start, plan, limit, timeout_ms, before)
+        if offset < WINDOW:
+            return await self._window_page(
+                Cursor(generation, None, offset, _UNKNOWN), plan, limit, timeout_ms
+            )
+        # Only the keys of all that come before tell where they end.
+        before = await self._ask(generation, None, plan, offset, timeout_ms, with_json=False)
+        keys = _merged(plan, before)[:offset]
+        if not keys:
+            return await self._made(generation, plan, (), before.total, [before], None)
+        start = Cursor(generation, keys[-1].key, 0, before.total)
+        return await self._page(start, plan, limit, timeout_ms, [before])
 
     async def following(self, cursor: Cursor, plan: Plan, limit: int, timeout_ms: int) -> Page:
         """The page that a cursor leads to."""
-        return await self._page(cursor, plan, limit, timeout_ms, ())
+        if cursor.after is None or cursor.in_window:
+            return await self._window_page(cursor, plan, limit, timeout_ms)
+        return await self._page(cursor, plan, limit, timeout_ms, [])
 
     async def best_of_each(
         self, generation: int, plan: Plan, limit: int, timeout_ms: int
     ) -> tuple[list[Hit], str | None]:
         """Up to `limit` hits of each of a plan's tiers, tier by tier; and why some may be missing, if so."""
-        replies = await self._ask(Cursor(generation, None, 0, _UNKNOWN), plan, limit, timeout_ms)
-        return finish(list(_hits(plan, replies))), cut_short(replies)
+        found = await self._ask(generation, None, plan, limit, timeout_ms)
+        return finish(_hits(plan, found)), cut_short(found.replies)
 
     async def _page(
-        self, start: Cursor, plan: Plan, limit: int, timeout_ms: int, before: Sequence[TierReply]
+        self, start: Cursor, plan: Plan, limit: int, timeout_ms: int, before: Sequence["_Found"]
     ) -> Page:
-        """The hits from `start` on; `before` are the replies that told where that is."""
-        if start.after is None or start.in_window:
-            return await self._window_page(start, plan, limit, timeout_ms)
-        replies = await self._ask(start, plan, limit, timeout_ms)
-        taken = _merged(plan, replies)[:limit]
+        """The hits beyond a key; `before` is what told which."""
+        found = await self._ask(start.generation, start.after, plan, limit, timeout_ms)
+        taken = _merged(plan, found)[:limit]
         following = None
-        if taken and sum(reply.total for reply in replies) > len(taken):
+        if taken and found.total > len(taken):
             following = Cursor(start.generation, taken[-1].key, 0, start.total)
-        return await self._made(start, taken, [*before, *replies], following)
+        return await self._made(start.generation, plan, taken, start.total, [*before, found], following)
 
     async def _window_page(self, start: Cursor, plan: Plan, limit: int, timeout_ms: int) -> Page:
-        """As `_page`, where it begins among the first hits, which are put in order together."""
+        """The page from `start`, which is among the first hits: those are put in order together."""
         # How many of them lie before a cursor is not known yet, but it is within the window.
         asked = WINDOW + limit if start.in_window else max(WINDOW, start.skip + limit)
-        replies = await self._ask(replace(start, after=None), plan, asked, timeout_ms)
-        merged = _merged(plan, replies)
-        window = _as_typed(plan, merged[:WINDOW])
+        found = await self._ask(start.generation, None, plan, asked, timeout_ms)
+        hits = _merged(plan, found)
+        if plan.typed:
+            hits[:WINDOW] = _as_typed(plan, hits[:WINDOW])
         skip = start.skip
         if start.after is not None:
-            skip = sum(hit.key <= start.after for hit in window)
-        taken = [*window, *merged[WINDOW:]][skip : skip + limit]
+            skip = sum(hit.key <= start.after for hit in hits[:WINDOW])
+        taken = hits[skip : skip + limit]
         end = skip + len(taken)
+        total = found.total if start.total == _UNKNOWN else start.total
         following = None
-        if taken and sum(reply.total for reply in replies) > end:
-            last = window[end - 1] if end < WINDOW else merged[end - 1]
-            following = Cursor(start.generation, last.key, 0, start.total, end < WINDOW)
-        return await self._made(start, taken, replies, following)
+        if taken and found.total > end:
+            following = Cursor(start.generation, taken[-1].key, 0, total, end < WINDOW)
+        return await self._made(start.generation, plan, taken, total, [found], following)
 
     async def _made(
-        self, start: Cursor, taken: Sequence[Hit], replies: Sequence[TierReply], following: Cursor | None
+        self,
+        generation: int,
+        plan: Plan,
+        taken: Sequence[Hit],
+        total: int,
+        found: Sequence["_Found"],
+        following: Cursor | None,
     ) -> Page:
-        total = sum(reply.total for reply in replies) if start.total == _UNKNOWN else start.total
         return Page(
             finished([hit.json for hit in taken]),
             total,
-            start.generation,
-            await self._index.age_s(start.generation),
-            cut_short(replies),
-            replace(following, total=total) if following else None,
+            generation,
+            await self._index.age_s(generation),
+            cut_short([reply for each in found for reply in each.replies]),
+            following,
             taken,
-            commands=[reply.command for reply in replies],
+            commands=partial(_commands, plan, found),
         )
 
     async def _ask(
-        self, start: Cursor, plan: Plan, limit: int, timeout_ms: int, *, with_json: bool = True
-    ) -> list[TierReply]:
-        """One FT.SEARCH for each tier, in one round trip; beyond `start.after`."""
+        self,
+        generation: int,
+        after: int | None,
+        plan: Plan,
+        limit: int,
+        timeout_ms: int,
+        *,
+        with_json: bool = True,
+    ) -> "_Found":
+        """One FT.SEARCH for each tier, in one round trip; beyond the key `after`."""
         if not plan.tiers:
-            return []
-        searches = [
-            _arguments(start, plan, tier, limit, timeout_ms, with_json=with_json) for tier in plan.tiers
+            return _Found((), [], 0)
+        field = plan.order.field
+        returned = (field,) if not with_json else ("json", field, "name") if plan.typed else ("json", field)
+        heads = [
+            Head(generation, _beyond(after, plan, tier), returned, field, limit, timeout_ms)
+            for tier in plan.tiers
         ]
-        replies = await self._index.execute(searches, timeout_ms)
-        return [
-            parse_reply(reply, plan.order.field, search)
-            for search, reply in zip(searches, replies, strict=True)
+        replies = [
+            parse_reply(reply, field)
+            for reply in await self._index.execute(packed(heads, plan.parameters), timeout_ms)
         ]
+        return _Found(heads, replies, sum([reply.total for reply in replies]))
+
+
+class _Found(NamedTuple):
+    """What was asked for a plan's tiers, what each was answered, and how many hits there are of all."""
+
+    heads: Sequence[Head]
+    replies: Sequence[TierReply]
+    total: int
 
 
 def cut_short(replies: Iterable[TierReply]) -> str | None:
@@ -120,23 +147,25 @@ def cut_short(replies: Iterable[TierReply]) -> str | None:
     return "; ".join(dict.fromkeys(warnings)) or None
 
 
-def _hits(plan: Plan, replies: Sequence[TierReply]) -> Iterable[Hit]:
-    return (
+def _commands(plan: Plan, found: Sequence[_Found]) -> Sequence[Command]:
+    return [head.command(plan.parameters) for each in found for head in each.heads]
+
+
+def _hits(plan: Plan, found: _Found) -> list[Hit]:
+    return [
         Hit(with_lead(key, tier.lead), json, name, tier.way, tier.lead)
-        for tier, reply in zip(plan.tiers, replies, strict=True)
+        for tier, reply in zip(plan.tiers, found.replies, strict=True)
         for key, json, name in reply.hits
-    )
+    ]
 
 
-def _merged(plan: Plan, replies: Sequence[TierReply]) -> list[Hit]:
+def _merged(plan: Plan, found: _Found) -> list[Hit]:
     """The hits of all tiers in one order, with their keys in that order."""
-    return sorted(_hits(plan, replies), key=_BY_KEY) if replies else []
+    return sorted(_hits(plan, found), key=_BY_KEY)
 
 
 def _as_typed(plan: Plan, hits: Sequence[Hit]) -> list[Hit]:
     """The hits in order once more, those whose names begin as was typed with a lead."""
-    if not plan.typed:
-        return list(hits)
     moved = [
         hit._replace(key=with_lead(hit.key, lead), begins_lead=lead)
         if (lead := begins_lead(hit.name, plan.typed))
@@ -146,23 +175,8 @@ def _as_typed(plan: Plan, hits: Sequence[Hit]) -> list[Hit]:
     return sorted(moved, key=_BY_KEY)
 
 
-def _arguments(
-    start: Cursor, plan: Plan, tier: Tier, limit: int, timeout_ms: int, *, with_json: bool
-) -> list[str | int]:
-    expression = tier.expression
-    if start.after is not None:
-        expression = f"{expression} @{plan.order.field}:[({with_lead(start.after, -tier.lead)} +inf]"
-    returned = [
-        *(["json"] if with_json else []),
-        plan.order.field,
-        *(["name"] if plan.typed and with_json else []),
-    ]
-    return search_command(
-        start.generation,
-        expression,
-        plan.parameters,
-        returned=returned,
-        limit=limit,
-        timeout_ms=timeout_ms,
-        sort_field=plan.order.field,
-    )
+def _beyond(after: int | None, plan: Plan, tier: Tier) -> str:
+    """Matches the hits of a tier, or those alone that come after a key."""
+    if after is None:
+        return tier.expression
+    return f"{tier.expression} @{plan.order.field}:[({with_lead(after, -tier.lead)} +inf]"

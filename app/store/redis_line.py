@@ -28,9 +28,12 @@ _NOTHING: Final = object()
 """The parser's answer when it needs more bytes; no reply is this."""
 
 Command: TypeAlias = Sequence[str | bytes | int]
+"""Its arguments; or bytes: as it goes to Redis."""
 
 
 def _packed(command: Command) -> bytes:
+    if isinstance(command, bytes):
+        return command
     return hiredis.pack_command(tuple(command))  # type: ignore[no-any-return, arg-type] # of any length
 
 

@@ -1,6 +1,6 @@
 """Searches: in the index, or in Postgres for as long as the index cannot be asked."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import replace
 from enum import StrEnum
@@ -19,12 +19,13 @@ from app.domain.query import Search, Sort
 from app.domain.ranking import Way
 from app.parameters.definitions import Parameters
 from app.search.command import profile_command, profile_of
-from app.search.expression import PINNED, SUGGESTED, is_unmistakable, search_plan, typo_plan
+from app.search.expression import PINNED, SUGGESTED, Plan, exact_plan, search_plan, typo_plan
 from app.search.facets import with_instruments
 from app.search.page import Page
 from app.search.typos import nearest_first
 from app.store.cell_counts import CellCounts
 from app.store.degraded_search import DegradedSearch
+from app.store.exact_pages import ExactPages
 from app.store.facets import Facets
 from app.store.instruments import StoredInstrument
 from app.store.ordered_pages import OrderedPages
@@ -71,6 +72,7 @@ class Searches:
     ) -> None:
         cells = CellCounts(index)
         self._index = index
+        self._exact = ExactPages(index)
         self._ranked = RankedPages(index)
         self._ordered = OrderedPages(index, cells, optimised=parameters.query_optimization)
         self._facets = Facets(index, cells)
@@ -135,12 +137,13 @@ class Searches:
         else:
             generation, pinned = cursor.generation, cursor.pinned
         is_first = cursor is None and not search.offset and search.sort is Sort.RELEVANCE
-        if self._optimised and is_first and not pinned and is_unmistakable(search.text):
-            page = await self._carry_out(Plans.EXACT, search, (Way.EXACT,), (), None, timeout_ms)
-            if page.total and page.next is None:
-                return page
+        if self._optimised and is_first and not pinned and (plan := exact_plan(search)) is not None:
+            page = await self._exact.page(Plans.EXACT, plan, search.limit, timeout_ms)
+            if page is not None:
+                return await self._with_facets(page, search, plan, timeout_ms) if search.facets else page
         ranks = await self._index.read_ranks(pinned, generation) if pinned else ()
-        page = await self._carry_out(_plan_of(search), search, tuple(Way), ranks, cursor, timeout_ms)
+        plan = search_plan(search, pinned=ranks)
+        page = await self._carry_out(_plan_of(search), search, plan, cursor, timeout_ms)
         if page.next is None or not pinned:
             return page
         return replace(page, next=replace(page.next, pinned=pinned))
@@ -149,13 +152,10 @@ class Searches:
         self,
         name: Plans,
         search: Search,
-        ways: Sequence[Way],
-        pinned_ranks: Sequence[int],
+        plan: Plan,
         cursor: Cursor | None,
         timeout_ms: int,
     ) -> Page:
-        plan = search_plan(search, ways, pinned_ranks)
-
         async def ask(generation: int) -> Page:
             if name in (Plans.CATALOG, Plans.SORTED):
                 return await self._ordered.page(generation, search, plan, cursor, timeout_ms)
@@ -165,30 +165,40 @@ class Searches:
 
         asking = self._index.ask_live(ask) if cursor is None else ask(cursor.generation)
         page = await timed(name, asking)
-        if search.facets and page.generation is not None:
-            counting = self._facets.count(page.generation, search, plan, timeout_ms)
-            counts, warnings = await timed(Plans.FACETS, counting)
-            page = page.with_counts(counts, warnings, is_first=cursor is None)
         page.plan = name
+        if search.facets:
+            return await self._with_facets(page, search, plan, timeout_ms, is_first=cursor is None)
         return page
+
+    async def _with_facets(
+        self, page: Page, search: Search, plan: Plan, timeout_ms: int, *, is_first: bool = True
+    ) -> Page:
+        if page.generation is None:
+            return page
+        counting = self._facets.count(page.generation, search, plan, timeout_ms)
+        counts, warnings = await timed(Plans.FACETS, counting)
+        return page.with_counts(counts, warnings, is_first=is_first)
 
     async def profiles(self, page: Page) -> list[dict[str, Any]]:
         """What Redis was asked for a page's hits, and where its time goes when it is asked once more; nothing
-        where it cannot be asked."""
+        where it was not asked, or cannot be."""
+        commands = page.commands()
+        if not commands:
+            return []
         try:
-            replies = await self._index.execute(list(map(profile_command, page.commands)), self._timeout_ms)
+            replies = await self._index.execute(list(map(profile_command, commands)), self._timeout_ms)
         except _CANNOT_BE_ASKED:
             return []
-        return list(map(profile_of, page.commands, replies))
+        return list(map(profile_of, commands, replies))
 
     async def suggest(self, search: Search) -> Page:
         """The instruments whose symbol, alias or name begins as the text does."""
-        ask = partial(self._carry_out, Plans.SUGGEST, search, SUGGESTED, (), None)
+        ask = partial(self._carry_out, Plans.SUGGEST, search, search_plan(search, SUGGESTED), None)
         return await self.either(ask, partial(self._degraded.search, search, inner_words=False))
 
     async def selection(self, search: Search, cursor: Cursor | None, timeout_ms: int) -> Page:
         """A page of what a saved search selects, which the index alone tells; pins have no say in it."""
-        return await self._carry_out(_plan_of(search), search, tuple(Way), (), cursor, timeout_ms)
+        return await self._carry_out(_plan_of(search), search, search_plan(search), cursor, timeout_ms)
 
     async def either(
         self, ask: Callable[..., Awaitable[_Answer]], ask_postgres: Callable[[], Awaitable[_Answer]]

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from typing import Any, Final
 
 from redis.asyncio import Redis
@@ -31,15 +31,18 @@ class SharedLine:
         pool = client.connection_pool
         self._is_renewed = isinstance(pool, SentinelPool) and not pool.is_master
 
-    async def ask(self, commands: Sequence[Command], within_s: float) -> list[Any]:
+    def ask(self, commands: Sequence[Command], within_s: float) -> Awaitable[list[Any]]:
         """The replies to one or more commands. Raises RedisUnavailable and ResponseError."""
         line = self._line
         if line is None or line.is_lost or (self._is_renewed and time.monotonic() > self._made_at + RENEW_S):
-            started = time.monotonic()
-            async with in_time(within_s):
-                line = await self._connected()
-            within_s -= time.monotonic() - started
-        return await line.send_all(commands, within_s)
+            return self._ask_connected(commands, within_s)
+        return line.send_all(commands, within_s)
+
+    async def _ask_connected(self, commands: Sequence[Command], within_s: float) -> list[Any]:
+        started = time.monotonic()
+        async with in_time(within_s):
+            line = await self._connected()
+        return await line.send_all(commands, within_s - (time.monotonic() - started))
 
     async def drop(self) -> None:
         """Give the connection up, and those who wait for its replies."""

@@ -46,7 +46,7 @@ async def search(request: web.Request) -> web.Response:
 async def _search(services: Services, search: Search) -> Answer:
     cursor = decode_cursor(search.cursor, search) if search.cursor is not None else None
     page = await services.searches.search(search, cursor)
-    profiles = await services.searches.profiles(page) if search.explain and page.commands else []
+    profiles = await services.searches.profiles(page) if search.explain else []
     next_cursor = encode_cursor(page.next, search) if page.next else None
     body = b'{"hits":[%b],"total":%d,"total_is_exact":%b,"next_cursor":%b%b%b}' % (
         b",".join(_only_fields(page.hits, search.fields)),
