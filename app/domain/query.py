@@ -97,7 +97,7 @@ class Search:
     def is_plain(self) -> bool:
         """Whether it asks for the first page of a text, and for nothing else."""
         return (
-            self.filters is _ACTIVE
+            (self.filters is _ACTIVE or self.filters == _ACTIVE)
             and self.sort is Sort.RELEVANCE
             and self.limit == DEFAULT_LIMIT
             and not (

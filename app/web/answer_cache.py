@@ -8,11 +8,11 @@ import asyncio
 import gzip
 import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Coroutine, Hashable, Mapping
+from collections.abc import Awaitable, Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from hashlib import blake2b
-from typing import Any, Final, TypeAlias
+from typing import Final, TypeAlias
 
 import structlog
 
@@ -114,12 +114,9 @@ class AnswerCache:
         self._drop(key, "changed")
         return None
 
-    def made(self, key: Hashable, make: Make) -> Coroutine[Any, Any, Answer]:
+    async def made(self, key: Hashable, make: Make) -> Answer:
         """The answer; one of all who ask at the same time has it made. Raises as `make` does."""
         _miss.inc()
-        return self._of_others(key, make) if key in self._making else self.made_anew(key, make)
-
-    async def _of_others(self, key: Hashable, make: Make) -> Answer:
         while (making := self._making.get(key)) is not None:
             answer = await asyncio.shield(making)
             if answer is not None:

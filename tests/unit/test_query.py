@@ -1,6 +1,7 @@
 """Query strings become searches, or errors that name the field."""
 
 from typing import Any
+from urllib.parse import parse_qsl
 
 import pytest
 from hypothesis import given
@@ -9,6 +10,8 @@ from hypothesis import strategies as st
 from app.domain.errors import InvalidInput
 from app.domain.query import FILTERS, Search, Sort, parse_page, parse_search, parse_suggest
 from app.search.expression import search_plan
+from app.web.asked import read_asked
+from app.web.query_string import parse_pairs
 
 
 def search(*pairs: tuple[str, str]) -> Search:
@@ -114,6 +117,53 @@ def test_any_query_string_is_a_search_or_a_named_error(pairs: list[tuple[str, st
     else:
         assert found.filters and 1 <= found.limit <= 100
         search_plan(found)
+
+
+@given(
+    st.sampled_from(["q=", "limit=", "q", "", "=", "%71=", "q=a&q="]),
+    st.text(st.sampled_from("q=+%&;C3A9 aB.^\x7fé"), max_size=12),
+)
+def test_a_parameter_alone_is_read_as_among_others(begin: str, rest: str) -> None:
+    raw = begin + rest
+    try:
+        expected = parse_qsl(raw, keep_blank_values=True, errors="strict")
+    except UnicodeError:
+        with pytest.raises(InvalidInput):
+            parse_pairs(raw)
+    else:
+        assert parse_pairs(raw) == expected
+
+
+@given(st.one_of(st.text(max_size=40), st.text(st.characters(max_codepoint=127), max_size=250)))
+def test_a_text_alone_is_the_search_that_it_is_among_others(text: str) -> None:
+    try:
+        expected = parse_search([("q", text), ("limit", "20")], max_limit=100)
+    except InvalidInput as error:
+        assert refused_fields(("q", text)) == [each.field for each in error.errors]
+    else:
+        assert search(("q", text)) == expected
+
+
+def test_the_same_question_has_the_same_key() -> None:
+    def key(query_string: str) -> str:
+        return read_asked(parse_search, query_string, 100).key
+
+    assert (
+        key("q=AAPL")
+        == key("q=aapl")
+        == key("limit=20&q=+AAPL")
+        == key("q=aapl&status=active&sort=relevance")
+    )
+    others = (
+        "q=AAP",
+        "q=AAPL&limit=19",
+        "q=AAPL&status=delisted",
+        "q=AAPL&sort=name",
+        "q=AAPL&highlight=true",
+    )
+    more = ("q=AAPL&offset=1", "q=AAPL&fields=id", "q=AAPL&facets=mic", "q=AAPL&facet_limit=7&facets=mic", "")
+    assert len({"q=AAPL": key("q=AAPL")} | {key(each): each for each in (*others, *more)}) == 11
+    assert key("q=AAPL&limit=10") != read_asked(parse_suggest, "q=AAPL", 100).key
 
 
 @given(st.text(min_size=1, max_size=200))
