@@ -71,9 +71,9 @@ class RankedPages:
         # How many of them lie before a cursor is not known yet, but it is within the window.
         asked = WINDOW + limit if start.in_window else max(WINDOW, start.skip + limit)
         found = await self._ask(start.generation, None, plan, asked, timeout_ms)
-        hits = _merged(plan, found)
+        merged = hits = _merged(plan, found)
         if plan.typed:
-            hits[:WINDOW] = _as_typed(plan, hits[:WINDOW])
+            hits = [*_as_typed(plan, merged[:WINDOW]), *merged[WINDOW:]]
         skip = start.skip
         if start.after is not None:
             skip = sum(hit.key <= start.after for hit in hits[:WINDOW])
@@ -82,7 +82,9 @@ class RankedPages:
         total = found.total if start.total == _UNKNOWN else start.total
         following = None
         if taken and found.total > end:
-            following = Cursor(start.generation, taken[-1].key, 0, total, end < WINDOW)
+            # Beyond the window nothing is moved, so what follows it follows its last key as it was.
+            last = taken[-1] if end < WINDOW else merged[end - 1]
+            following = Cursor(start.generation, last.key, 0, total, end < WINDOW)
         return await self._made(start.generation, plan, taken, total, [found], following)
 
     async def _made(

@@ -219,6 +219,7 @@ async def test_operators_are_told_why_a_hit_stands_where_it_does(
     async with running_api(database_url, redis_url, anonymous_scopes=scopes) as operator:
         found = await get_json(operator, SEARCH, q="apple", explain="true")
         catalog = await get_json(operator, SEARCH, explain="true")
+        exact = await get_json(operator, SEARCH, q="AAPL US", explain="true")
     ways = {hit["symbol"]: why["way"] for hit, why in zip(found["hits"], found["explanations"], strict=True)}
     assert ways == {
         "AAPL": "named",
@@ -234,7 +235,9 @@ async def test_operators_are_told_why_a_hit_stands_where_it_does(
     assert {why["way"] for why in catalog["explanations"]} == {None}
     assert (found["plan"]["name"], len(found["plan"]["searches"])) == ("ranked", 4)
     assert (catalog["plan"]["name"], len(catalog["plan"]["searches"])) == ("catalog", 1)
-    for searched in found["plan"]["searches"] + catalog["plan"]["searches"]:
+    assert (exact["plan"]["name"], len(exact["plan"]["searches"])) == ("exact", 1)
+    assert {why["way"] for why in exact["explanations"]} == {"exact"}
+    for searched in (search for page in (found, catalog, exact) for search in page["plan"]["searches"]):
         assert searched["command"][0] == "FT.SEARCH" and "Iterators profile" in searched["profile"]
 
 

@@ -162,6 +162,20 @@ async def test_what_comes_to_another_lane_is_not_missed(
     assert (await get_json(quick, SEARCH, **following))["hits"][0]["symbol"] == between
 
 
+async def test_pages_by_relevance_meet_behind_the_first_hits(
+    database_url: str, redis_url: str, import_instruments: Import, indexer: WaitLevel
+) -> None:
+    of_names = {"asset_class": "fund", "mic": "XETR"}
+    await import_instruments(
+        [{"symbol": f"F{number}", "name": f"Alpha Beta {number}", **of_names} for number in range(50)]
+    )
+    await indexer()
+    async with running_api(database_url, redis_url) as api:
+        whole = await pages(api, q="alpha beta", limit=100)
+        for limit in (20, 7):
+            assert await pages(api, q="alpha beta", limit=limit) == whole
+
+
 async def test_what_can_mean_one_thing_alone_is_looked_for_as_that(
     database_url: str, redis_url: str, import_instruments: Import, indexer: WaitLevel
 ) -> None:
