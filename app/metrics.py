@@ -79,6 +79,11 @@ POSTGRES_ACQUIRE_SECONDS: Final = Histogram(
     "Time until a connection of the API's pool was given out, or refused.",
     buckets=LATENCY_BUCKETS_S,
 )
+POSTGRES_ACQUIRES: Final = Counter(
+    "registry_postgres_acquires",
+    "How often a connection to Postgres was asked for, by what came of it: `given` or `failed`.",
+    ("result",),
+)
 POSTGRES_STATEMENT_TIMEOUTS: Final = Counter(
     "registry_postgres_statement_timeouts", "Statements that were given up because they took too long."
 )

@@ -45,6 +45,8 @@ _NO_ANSWER: Final = (OSError, asyncpg.InterfaceError, asyncpg.InternalClientErro
 
 SQL: Final = Statements("postgres.sql")
 
+_given, _failed = (metrics.POSTGRES_ACQUIRES.labels(result) for result in ("given", "failed"))
+
 log = structlog.get_logger(__name__)
 
 
@@ -81,7 +83,10 @@ def _timed_out() -> PostgresUnavailable:
 
 @contextmanager
 def _connecting() -> Iterator[None]:
-    """As `postgres_errors`, where any refusal of the server means that it cannot be used."""
+    """As `postgres_errors`, where any refusal of the server means that it cannot be used.
+
+    Counts what comes of it; who goes away meanwhile is not counted.
+    """
     try:
         with postgres_errors():
             try:
@@ -91,7 +96,12 @@ def _connecting() -> Iterator[None]:
                     f"Postgres gives no connection within {CONNECT_TIMEOUT_S:.0f} s"
                 ) from error
     except asyncpg.PostgresError as error:
+        _failed.inc()
         raise PostgresUnavailable(f"Postgres refuses the connection: {error}") from error
+    except PostgresUnavailable:
+        _failed.inc()
+        raise
+    _given.inc()
 
 
 async def connect(url: str, **options: Any) -> "asyncpg.Connection[asyncpg.Record]":

@@ -54,6 +54,10 @@ def waiting() -> float | None:
     return REGISTRY.get_sample_value("registry_postgres_acquires_waiting")
 
 
+def acquires(result: str) -> float:
+    return REGISTRY.get_sample_value("registry_postgres_acquires_total", {"result": result}) or 0
+
+
 async def shown_metric(api: Client, name: str) -> float:
     async with api.get("/metrics") as response:
         lines = (await response.text()).splitlines()
@@ -91,6 +95,7 @@ async def test_who_waits_for_a_connection_is_counted_and_told_that_all_are_in_us
     opened: Postgres, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "CONNECT_TIMEOUT_S", 0.2)
+    given, failed = acquires("given"), acquires("failed")
     async with opened.connection():
 
         async def other() -> None:
@@ -106,6 +111,22 @@ async def test_who_waits_for_a_connection_is_counted_and_told_that_all_are_in_us
         with pytest.raises(PostgresUnavailable, match="all 1 connections to Postgres of this process"):
             await asking
     assert waiting() == 0
+    assert (acquires("given"), acquires("failed")) == (given + 1, failed + 1)
+
+
+async def test_a_server_that_gives_no_connection_is_counted() -> None:
+    url = f"postgresql://u:p@127.0.0.1:{free_port()}/d"
+    failed = acquires("failed")
+    postgres = Postgres(url, 1)
+    await postgres.open()
+    with pytest.raises(PostgresUnavailable):
+        async with postgres.connection():
+            raise AssertionError
+    with pytest.raises(PostgresUnavailable):
+        async with module.open_connection(url):
+            raise AssertionError
+    await postgres.close()
+    assert acquires("failed") == failed + 2
 
 
 async def test_without_prepared_statements_none_is_kept(opened: Postgres) -> None:
