@@ -14,8 +14,8 @@ from tests.integration.conftest import eventually
 from tests.monitoring.conftest import Scrape
 from tests.monitoring.prometheus import Target
 
-FACTOR: Final = 50
-"""Five minutes are six seconds."""
+FACTOR: Final = 100
+"""Five minutes are three seconds."""
 ALERT: Final = "RegistryLatencyHigh"
 FROZEN_S, AWAKE_S = 0.4, 0.02
 
