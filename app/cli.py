@@ -15,6 +15,7 @@ from app.commands.demo import demo
 from app.commands.imports import import_
 from app.commands.keys import keys
 from app.commands.report import report
+from app.commands.slo import slo
 from app.domain.errors import RegistryError
 from app.embedded.children import EmbeddedError
 from app.environment import SettingsError
@@ -32,6 +33,7 @@ cli.command()(demo)
 cli.command("import")(import_)
 cli.add_typer(keys, name="keys")
 cli.add_typer(report, name="report")
+cli.add_typer(slo, name="slo")
 
 
 def main() -> None:

@@ -24,11 +24,11 @@ messages = Console(stderr=True, highlight=False, markup=False, emoji=False, soft
 FILE_WIDTH: Final = 160
 
 
-def fail(message: str) -> NoReturn:
-    """Say in one line what went wrong, and end with status 1."""
+def fail(message: str, status: int = 1) -> NoReturn:
+    """Say in one line what went wrong, and end with `status`."""
     messages.print("error:", style="red", end=" ")
     messages.print(" ".join(message.split()))
-    sys.exit(1)
+    sys.exit(status)
 
 
 @contextmanager

@@ -1,0 +1,68 @@
+"""What a release is judged by, asked of Prometheus. Every query answers once for each track.
+
+Windows are arguments: rehearsals shorten them. Counts are increases over the window. Prometheus stretches
+them to its ends, numerator and denominator of a share alike. What a counter had counted when it was first
+scraped is not part of its increase.
+"""
+
+from typing import Final
+
+JOB: Final = "registry"
+STABLE: Final = "stable"
+CANARY: Final = "canary"
+TRACKS: Final = (STABLE, CANARY)
+
+USER_ROUTES: Final = (
+    'route!~"/|/health/.*|/metrics|/openapi.json|/docs.*|/v1/admin/.*'
+    '|/v1/instruments/(bulk|export|changes)|.*/stream|unmatched"'
+)
+"""Requests that users wait for: streams, bulk and admin routes are left out."""
+ERRORS: Final = 'status=~"5.."'
+
+_HISTOGRAM: Final = "registry_http_request_seconds"
+
+
+def requests(window_s: int) -> str:
+    """How many requests users made."""
+    return _increase(f"{_HISTOGRAM}_count", USER_ROUTES, window_s)
+
+
+def errors(window_s: int) -> str:
+    """How many of them were answered with 5xx; a track without any is missing."""
+    return _increase(f"{_HISTOGRAM}_count", f"{USER_ROUTES},{ERRORS}", window_s)
+
+
+def requests_within(bound_s: float, window_s: int) -> str:
+    """How many of them took at most `bound_s`, which must be a bound of the histogram's buckets."""
+    return _increase(f"{_HISTOGRAM}_bucket", f'{USER_ROUTES},le="{bound_s:g}"', window_s)
+
+
+def p95(window_s: int) -> str:
+    """The 95th percentile in seconds, interpolated in its bucket: to compare tracks, not for gates."""
+    buckets = f'sum by (track, le) (rate({_HISTOGRAM}_bucket{{job="{JOB}",{USER_ROUTES}}}[{window_s}s]))'
+    return f"histogram_quantile(0.95, {buckets})"
+
+
+def connections_asked(window_s: int) -> str:
+    """How often a connection to Postgres was asked for."""
+    return _increase("registry_postgres_acquires_total", "", window_s)
+
+
+def connections_failed(window_s: int) -> str:
+    """How often none was given; a track without any is missing."""
+    return _increase("registry_postgres_acquires_total", 'result="failed"', window_s)
+
+
+def series_known() -> str:
+    """How many series of requests there are, of any route."""
+    return f'count by (track) ({_HISTOGRAM}_count{{job="{JOB}"}})'
+
+
+def targets_up() -> str:
+    """How many processes Prometheus reaches."""
+    return f'sum by (track) (up{{job="{JOB}"}})'
+
+
+def _increase(metric: str, selector: str, window_s: int) -> str:
+    matchers = ",".join(filter(None, (f'job="{JOB}"', selector)))
+    return f"sum by (track) (increase({metric}{{{matchers}}}[{window_s}s]))"
