@@ -6,6 +6,9 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
 	--no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock'
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
+# What test-results.xml is of.
+SUITE = instrument-registry $(shell git describe --always --abbrev=40 --dirty --exclude='*' 2>/dev/null)
+
 # Processes are started by the hundred: their modules are compiled once.
 unexport PYTHONDONTWRITEBYTECODE
 
@@ -18,8 +21,8 @@ help: ## list the targets
 demo: $(VENV)/demo.installed ## the whole system on this machine, at http://127.0.0.1:8080
 	@exec $(BIN)/instrument-registry demo $(ARGS)
 
-test: $(VENV)/dev.installed ## the whole test suite, against real embedded Postgres and Redis Stack
-	$(BIN)/python -m pytest -n 4 --dist worksteal $(ARGS)
+test: $(VENV)/dev.installed ## the whole test suite, against real embedded Postgres and Redis Stack; writes test-results.xml
+	$(BIN)/python -m pytest -n 4 --dist worksteal --junitxml=test-results.xml -o junit_suite_name="$(SUITE)" $(ARGS)
 
 faults: $(VENV)/dev.installed ## break everything under load, one after the other; REPORT=faults.json RATE=100
 	FAULTS_REPORT=$(or $(REPORT),faults.json) FAULTS_RATE=$(or $(RATE),100) \

@@ -14,6 +14,7 @@ import typer
 from app.commands.demo import demo
 from app.commands.imports import import_
 from app.commands.keys import keys
+from app.commands.release import release, release_evidence
 from app.commands.report import report
 from app.commands.slo import slo
 from app.domain.errors import RegistryError
@@ -33,6 +34,8 @@ cli.command()(demo)
 cli.command("import")(import_)
 cli.add_typer(keys, name="keys")
 cli.add_typer(report, name="report")
+cli.add_typer(release, name="release")
+cli.command("release-evidence")(release_evidence)
 cli.add_typer(slo, name="slo")
 
 

@@ -14,7 +14,7 @@ from sqlalchemy.pool import NullPool
 
 from app.domain.errors import PostgresUnavailable
 from app.store.locks import Lock
-from app.store.postgres import connect, open_connection, postgres_errors
+from app.store.postgres import SQL, connect, open_connection, postgres_errors
 
 LOCK_TIMEOUT_S: Final = 10
 
@@ -27,6 +27,14 @@ async def upgrade(url: str, revision: str = "head") -> None:
 async def downgrade(url: str, revision: str) -> None:
     """Take the schema back to `revision` (`base` is before the first). Raises PostgresUnavailable."""
     await _migrate(url, lambda config: command.downgrade(config, revision))
+
+
+async def current_revision(url: str) -> str | None:
+    """The last migration that was applied; None after a downgrade to `base`. Raises PostgresUnavailable."""
+    async with open_connection(url) as connection:
+        with postgres_errors():
+            revision: str | None = await connection.fetchval(SQL["schema_revision"])
+            return revision
 
 
 async def _migrate(url: str, run: Callable[[Config], None]) -> None:

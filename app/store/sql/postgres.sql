@@ -3,3 +3,7 @@
 SELECT current_setting('max_connections')::integer
     - current_setting('superuser_reserved_connections')::integer
     - coalesce(current_setting('reserved_connections', true), '0')::integer;
+
+-- name: schema_revision
+-- The last migration that was applied.
+SELECT version_num FROM alembic_version;
