@@ -25,6 +25,8 @@ COVERAGE: Final = 0.95
 REQUESTS_NEEDED: Final = 100
 POINTS: Final = 288
 PEAK_S: Final = 300
+SETTLED_S: Final = 10.0
+"""So long ago the window ends: all queries are as of then, and scrapes of before are in the database."""
 
 _HISTOGRAM: Final = "registry_http_request_seconds"
 _PROFILE_ROUTES: Final = 'route=~"/v1/subscription-profiles.*"'
@@ -69,7 +71,7 @@ class Window:
 
 async def report(prometheus: Prometheus, name: str, expected: Expected) -> dict[str, Any]:
     """All questions with their numbers. Raises PrometheusUnavailable."""
-    window = Window(name, time.time())
+    window = Window(name, time.time() - SETTLED_S)
     coverage, up = await _coverage(prometheus, window)
     lines = await _lines(prometheus, window)
     questions = [
@@ -151,27 +153,32 @@ async def _lines(prometheus: Prometheus, window: Window) -> dict[str, list[float
     return lines
 
 
-async def _sums(prometheus: Prometheus, query: str, *labels: str) -> dict[tuple[str, ...], float]:
+async def _sums(
+    prometheus: Prometheus, window: Window, query: str, *labels: str
+) -> dict[tuple[str, ...], float]:
+    """By label, at the end of the window: parts of a share are of the same moment."""
     return {
-        tuple(sample.labels.get(label, "") for label in labels): sample.value
-        for sample in await prometheus.query(query)
-        if math.isfinite(sample.value)
+        tuple(series.labels.get(label, "") for label in labels): value
+        for series in await prometheus.query_range(query, window.end, window.end, 1)
+        for _, value in series.points
+        if math.isfinite(value)
     }
 
 
 async def _latency(prometheus: Prometheus, window: Window, coverage: float) -> dict[str, Any]:
     users = f'job="{JOB}",{USER_ROUTES}'
     by_route = await _sums(
-        prometheus, counted(f"{_HISTOGRAM}_count", users, "route", window.seconds), "route"
+        prometheus, window, counted(f"{_HISTOGRAM}_count", users, "route", window.seconds), "route"
     )
     within = await _sums(
         prometheus,
+        window,
         counted(f"{_HISTOGRAM}_bucket", f'{users},le="{BOUND_S:g}"', "route", window.seconds),
         "route",
     )
     buckets = counted(f"{_HISTOGRAM}_bucket", users, "le", window.seconds)
     quantiles = {
-        f"p{100 * part:g}_ms": await _one(prometheus, f"1000 * histogram_quantile({part}, {buckets})")
+        f"p{100 * part:g}_ms": await _one(prometheus, window, f"1000 * histogram_quantile({part}, {buckets})")
         for part in (0.5, 0.95, 0.99)
     }
     requests = sum(by_route.values())
@@ -198,12 +205,16 @@ async def _latency(prometheus: Prometheus, window: Window, coverage: float) -> d
 async def _errors(prometheus: Prometheus, window: Window, coverage: float) -> dict[str, Any]:
     metric, all_errors = f"{_HISTOGRAM}_count", f'job="{JOB}",{ERRORS}'
     users = f'job="{JOB}",{USER_ROUTES}'
-    total = await _sums(prometheus, counted(metric, users, "job", window.seconds), "job")
+    total = await _sums(prometheus, window, counted(metric, users, "job", window.seconds), "job")
     judged = await _sums(
-        prometheus, counted(metric, f"{users},{ERRORS}", "route, status", window.seconds), "route", "status"
+        prometheus,
+        window,
+        counted(metric, f"{users},{ERRORS}", "route, status", window.seconds),
+        "route",
+        "status",
     )
     anywhere = await _sums(
-        prometheus, counted(metric, all_errors, "route, status", window.seconds), "route", "status"
+        prometheus, window, counted(metric, all_errors, "route, status", window.seconds), "route", "status"
     )
     requests, failed = sum(total.values()), sum(map(_whole, judged.values()))
     return {
@@ -224,12 +235,14 @@ async def _errors(prometheus: Prometheus, window: Window, coverage: float) -> di
 async def _profiles(prometheus: Prometheus, window: Window, coverage: float) -> dict[str, Any]:
     results = await _sums(
         prometheus,
+        window,
         counted("registry_profile_operations_total", f'job="{JOB}"', "operation, result", window.seconds),
         "operation",
         "result",
     )
     failing = await _sums(
         prometheus,
+        window,
         counted(f"{_HISTOGRAM}_count", f'job="{JOB}",{_PROFILE_ROUTES},{ERRORS}', "job", window.seconds),
         "job",
     )
@@ -258,7 +271,7 @@ async def _use(
     rates = [value for value in line if value is not None]
     users = f'job="{JOB}",{USER_ROUTES}'
     rate = f"sum(rate({_HISTOGRAM}_count{{{users}}}[{PEAK_S}s]))"
-    peak = await _one(prometheus, f"max_over_time({rate}[{window.seconds}s:{PEAK_S}s])")
+    peak = await _one(prometheus, window, f"max_over_time({rate}[{window.seconds}s:{PEAK_S}s])")
     mean = sum(rates) / len(rates) if rates else None
     compared = [
         _compared("sustained", mean, expected.sustained_per_s),
@@ -284,7 +297,7 @@ def _compared(kind: str, actual: float | None, expected: float) -> dict[str, Any
 async def _capacity(
     prometheus: Prometheus, window: Window, expected: Expected, lines: Mapping[str, list[float | None]]
 ) -> list[dict[str, Any]]:
-    workers = await _one(prometheus, f'sum(registry_workers{{job="{JOB}"}})')
+    workers = await _one(prometheus, window, f'sum(registry_workers{{job="{JOB}"}})')
     return [
         _reached("requests_per_s", lines, window, None if not workers else workers * expected.worker_per_s),
         _reached("rows", lines, window, expected.rows),
@@ -322,9 +335,9 @@ def _reached(
     }
 
 
-async def _one(prometheus: Prometheus, query: str) -> float | None:
-    values = [sample.value for sample in await prometheus.query(query) if math.isfinite(sample.value)]
-    return round(values[0], 3) if values else None
+async def _one(prometheus: Prometheus, window: Window, query: str) -> float | None:
+    value = (await _sums(prometheus, window, query)).get(())
+    return None if value is None else round(value, 3)
 
 
 def _judge(is_missed: bool, coverage: float, counted: float, needed: int = REQUESTS_NEEDED) -> State:
