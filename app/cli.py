@@ -17,6 +17,7 @@ from app.commands.keys import keys
 from app.commands.release import release, release_evidence
 from app.commands.report import report
 from app.commands.slo import slo
+from app.commands.rollout import rollout
 from app.domain.errors import RegistryError
 from app.embedded.children import EmbeddedError
 from app.environment import SettingsError
@@ -37,6 +38,7 @@ cli.add_typer(report, name="report")
 cli.add_typer(release, name="release")
 cli.command("release-evidence")(release_evidence)
 cli.add_typer(slo, name="slo")
+cli.add_typer(rollout, name="rollout")
 
 
 def main() -> None:

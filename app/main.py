@@ -173,6 +173,7 @@ def make_app(
         max_bulk_bytes=settings.max_bulk_bytes,
         database_url=settings.needed_database_url(),
         scrape=scrape,
+        release=settings.release or version("instrument-registry"),
         description=orjson.dumps(
             describe(
                 ENDPOINTS,

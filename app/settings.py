@@ -99,6 +99,7 @@ class Settings(EnvironmentModel):
     host: str = "127.0.0.1"
     port: Port = 8080
     workers: Annotated[int, Field(ge=1, le=256)] = 1
+    release: Annotated[str, Field(min_length=1, max_length=100)] | None = None
     data_dir: Path = Path(".data")
     demo_key: Annotated[SecretStr, AfterValidator(_visible)] | None = None
     anonymous_scopes: Annotated[

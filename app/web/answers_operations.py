@@ -109,6 +109,8 @@ class Service(Shown):
 
     service: str
     version: str
+    release: str
+    """What the deployment calls it (REGISTRY_RELEASE), else the version."""
     search: str
     suggest: str
     health: str

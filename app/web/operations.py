@@ -19,11 +19,12 @@ STALE_AFTER_INTERVALS: Final = 3
 """The index is stale when this many refresh intervals have passed since it equalled Postgres."""
 
 
-async def root(_: web.Request) -> web.Response:
+async def root(request: web.Request) -> web.Response:
     return json_answer(
         {
             "service": "instrument-registry",
             "version": version("instrument-registry"),
+            "release": request.app[SERVICES].release,
             "search": "/v1/instruments/search?q=apple",
             "suggest": "/v1/instruments/suggest?q=app",
             "health": "/health/ready",

@@ -51,6 +51,7 @@ class Services:
     """Makes the metrics, in Prometheus's text format. Raises Unavailable."""
     description: bytes
     """The OpenAPI document."""
+    release: str
 
 
 SERVICES: Final = web.AppKey("services", Services)
