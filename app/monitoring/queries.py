@@ -5,6 +5,7 @@ them to its ends, numerator and denominator of a share alike. What a counter had
 scraped is not part of its increase.
 """
 
+from collections.abc import Mapping
 from typing import Final
 
 JOB: Final = "registry"
@@ -20,6 +21,15 @@ USER_ROUTES: Final = (
 ERRORS: Final = 'status=~"5.."'
 
 _HISTOGRAM: Final = "registry_http_request_seconds"
+
+
+def together(parts: Mapping[str, str]) -> str:
+    """Several queries as one, each answer with the label `part`.
+
+    Counts that belong together must be asked for together: between two queries a scrape may come, and a share
+    of their answers would be off by as much.
+    """
+    return " or ".join(f'label_replace({query}, "part", "{name}", "", "")' for name, query in parts.items())
 
 
 def requests(window_s: int) -> str:

@@ -145,7 +145,7 @@ def _within(name: str, window: Window, minimum: int) -> Finding:
 def _connections(plan: Plan, canary: Track) -> Finding:
     asked, failed = canary.connections.asked, canary.connections.failed
     if asked < plan.minimum_connections:
-        text = f"the canary asked for {asked:.0f} connections to Postgres, {plan.minimum_connections} needed"
+        text = f"the canary asked for {int(asked)} connections to Postgres, {plan.minimum_connections} needed"
         return Finding("connections", Verdict.HOLD, text, None, plan.triggers.connections.limit, asked)
     ratio, limit = failed / asked, plan.triggers.connections.limit
     text = f"{_percent(ratio)} of {asked:.0f} connections to Postgres failed; limit {_percent(limit)}"
@@ -153,7 +153,7 @@ def _connections(plan: Plan, canary: Track) -> Finding:
 
 
 def _too_few(name: str, window: Window, minimum: int, track: str) -> Finding:
-    text = f"{track} had {window.requests:.0f} requests in {window.seconds:.0f} s, {minimum} needed"
+    text = f"{track} had {int(window.requests)} requests in {window.seconds:.0f} s, {minimum} needed"
     return Finding(name, Verdict.HOLD, text, requests=window.requests)
 
 

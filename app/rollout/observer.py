@@ -1,9 +1,7 @@
-"""Asks Prometheus for the numbers of both tracks."""
+"""Asks Prometheus for the numbers of both tracks, all as of the same moment."""
 
-import asyncio
 import math
-from collections.abc import Awaitable
-from typing import Final
+from typing import Final, TypeAlias
 
 from app.monitoring import queries
 from app.monitoring.prometheus import Prometheus
@@ -12,71 +10,74 @@ from app.rollout.plan import Plan, Step
 
 _ANY_BOUND_S: Final = 0.1
 """Asked for where a step has no bound; nobody judges by it."""
+_WINDOW: Final = "window"
+_RECENT: Final = "recent"
+_HOLD: Final = "hold"
+
+_Values: TypeAlias = dict[tuple[str, str], float]
+"""By track and part."""
 
 
 async def measure(prometheus: Prometheus, plan: Plan, step: Step, *, over_hold: bool) -> Measured:
     """The numbers of now. Raises PrometheusUnavailable."""
-    window_s, recent_s = math.ceil(plan.window_s), math.ceil(plan.trigger_window_s)
     bound_s = step.p95_s or _ANY_BOUND_S
-    window, recent, hold = await asyncio.gather(
-        _windows(prometheus, window_s, bound_s),
-        _windows(prometheus, recent_s, plan.triggers.p95.limit),
-        _windows(prometheus, math.ceil(step.hold_s), bound_s) if over_hold else _nothing(),
-    )
-    asked, failed, up, series = await asyncio.gather(
-        _by_track(prometheus, queries.connections_asked(recent_s)),
-        _by_track(prometheus, queries.connections_failed(recent_s)),
-        _by_track(prometheus, queries.targets_up()),
-        _by_track(prometheus, queries.series_known()),
-    )
-    tracks = {
-        track: Track(
-            window=window[track],
-            recent=recent[track],
-            connections=Connections(recent_s, asked.get(track, 0.0), failed.get(track, 0.0)),
-            up=up.get(track, 0.0),
-            series=series.get(track, 0.0),
+    spans = {
+        _WINDOW: (math.ceil(plan.window_s), bound_s),
+        _RECENT: (math.ceil(plan.trigger_window_s), plan.triggers.p95.limit),
+    }
+    if over_hold:
+        spans[_HOLD] = (math.ceil(step.hold_s), bound_s)
+    recent_s = spans[_RECENT][0]
+    parts = {
+        "asked": queries.connections_asked(recent_s),
+        "failed": queries.connections_failed(recent_s),
+        "up": queries.targets_up(),
+        "series": queries.series_known(),
+    }
+    for name, (seconds, bound) in spans.items():
+        parts |= _parts_of(name, seconds, bound)
+    values: _Values = {
+        (sample.labels.get("track", ""), sample.labels.get("part", "")): sample.value
+        for sample in await prometheus.query(queries.together(parts))
+        if math.isfinite(sample.value)
+    }
+    windows = {
+        (track, name): _window(values, track, name, seconds, bound)
+        for track in queries.TRACKS
+        for name, (seconds, bound) in spans.items()
+    }
+    stable, canary = (
+        Track(
+            window=windows[track, _WINDOW],
+            recent=windows[track, _RECENT],
+            connections=Connections(
+                recent_s, values.get((track, "asked"), 0.0), values.get((track, "failed"), 0.0)
+            ),
+            up=values.get((track, "up"), 0.0),
+            series=values.get((track, "series"), 0.0),
         )
         for track in queries.TRACKS
-    }
+    )
     return Measured(
-        tracks[queries.STABLE], tracks[queries.CANARY], hold.get(queries.CANARY), hold.get(queries.STABLE)
+        stable, canary, windows.get((queries.CANARY, _HOLD)), windows.get((queries.STABLE, _HOLD))
     )
 
 
-async def _windows(prometheus: Prometheus, window_s: int, bound_s: float) -> dict[str, Window]:
-    asked: tuple[Awaitable[dict[str, float]], ...] = tuple(
-        _by_track(prometheus, query)
-        for query in (
-            queries.requests(window_s),
-            queries.errors(window_s),
-            queries.requests_within(bound_s, window_s),
-            queries.p95(window_s),
-        )
+def _parts_of(name: str, seconds: int, bound_s: float) -> dict[str, str]:
+    return {
+        f"{name} requests": queries.requests(seconds),
+        f"{name} errors": queries.errors(seconds),
+        f"{name} within": queries.requests_within(bound_s, seconds),
+        f"{name} p95": queries.p95(seconds),
+    }
+
+
+def _window(values: _Values, track: str, name: str, seconds: int, bound_s: float) -> Window:
+    return Window(
+        seconds,
+        values.get((track, f"{name} requests"), 0.0),
+        values.get((track, f"{name} errors"), 0.0),
+        bound_s,
+        values.get((track, f"{name} within"), 0.0),
+        values.get((track, f"{name} p95")),
     )
-    requests, errors, within, p95 = await asyncio.gather(*asked)
-    return {
-        track: Window(
-            window_s,
-            requests.get(track, 0.0),
-            errors.get(track, 0.0),
-            bound_s,
-            within.get(track, 0.0),
-            p95.get(track),
-        )
-        for track in queries.TRACKS
-    }
-
-
-async def _nothing() -> dict[str, Window]:
-    return {}
-
-
-async def _by_track(prometheus: Prometheus, query: str) -> dict[str, float]:
-    """The value of each track that has one."""
-    samples = await prometheus.query(query)
-    return {
-        sample.labels["track"]: sample.value
-        for sample in samples
-        if "track" in sample.labels and math.isfinite(sample.value)
-    }

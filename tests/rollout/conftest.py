@@ -18,6 +18,7 @@ import pytest
 
 from app.embedded.redis import EmbeddedRedis, start_redis
 from app.rollout.folder import SUMMARY_FILE
+from app.rollout.plan import read_plan
 from tests.integration.test_cli import Finished, clean_environment
 from tests.rollout.stage import CANARY_RELEASE, ROOT, Stage, stage
 from tests.rollout.users import Users, users_of
@@ -25,6 +26,7 @@ from tests.rollout.users import Users, users_of
 PLAN: Final = Path(__file__).with_name("plan.toml")
 END_S: Final = 150.0
 _POLL_S: Final = 0.1
+_STEPS: Final = [step.name for step in read_plan(PLAN).steps]
 
 
 @dataclass(slots=True)
@@ -99,7 +101,12 @@ class Rehearsal:
             await asyncio.sleep(_POLL_S)
 
     async def until_step(self, name: str) -> None:
-        await self.until(lambda summary: summary["step"] == name and summary["phase"] == "rolling out")
+        """Until it is in that step, or was."""
+        await self.until(
+            lambda summary: (
+                summary["phase"] == "rolling out" and _STEPS.index(summary["step"]) >= _STEPS.index(name)
+            )
+        )
 
     async def until_end(self) -> Finished:
         """How the last controller has ended."""

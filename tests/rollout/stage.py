@@ -1,7 +1,8 @@
 """Two versions of the service behind HAProxy, measured by Prometheus, as production has them.
 
-The canary is a copy of the code with another index schema. It reaches Redis and Postgres through proxies,
-and Postgres as a role of its own, so that a test may slow it down or break it without touching stable.
+The canary is a copy of the code with another index schema. Both versions reach Redis and Postgres through
+proxies of their own, and the canary Postgres as a role of its own, so that a test may slow one version down
+or break it without touching the other.
 """
 
 import asyncio
@@ -9,7 +10,7 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,6 +54,15 @@ class Stage:
         role = role_of(self.database_url)
         await execute_on(self.database_url, f"REVOKE SELECT ON ALL TABLES IN SCHEMA public FROM {role}")  # noqa: S608
 
+    async def tell_balancer(self, command: str) -> str:
+        """As an operator at HAProxy's socket."""
+        reader, writer = await asyncio.open_unix_connection(self.socket)
+        writer.write(f"{command}\n".encode())
+        answer = await reader.read()
+        writer.close()
+        await writer.wait_closed()
+        return answer.decode()
+
     def prometheus_again(self) -> None:
         """The same server, after it was stopped."""
         command = [str(part) for part in self.prometheus.process.args]  # type: ignore[union-attr]
@@ -69,33 +79,33 @@ async def stage(folder: Path, database_url: str, redis_url: str) -> AsyncIterato
     haproxy, prometheus = needed("haproxy"), needed("prometheus")
     await add_rows(database_url)
     postgres, redis = urlsplit(database_url), urlsplit(redis_url)
-    canary_redis = Proxy(redis.hostname or "", redis.port or 0)
-    canary_postgres = Proxy(postgres.hostname or "", postgres.port or 0)
-    for proxy in (canary_redis, canary_postgres):
+    stable_redis, canary_redis = (Proxy(redis.hostname or "", redis.port or 0) for _ in range(2))
+    stable_postgres, canary_postgres = (Proxy(postgres.hostname or "", postgres.port or 0) for _ in range(2))
+    proxies = (stable_redis, canary_redis, stable_postgres, canary_postgres)
+    for proxy in proxies:
         await proxy.start()
     children: list[Child] = []
     role = role_of(database_url)
     await make_role(database_url, role)
     try:
-        stable_settings = settings_of(ROOT, STABLE_RELEASE, database_url, redis_url)
+        stable_settings = settings_of(
+            ROOT,
+            STABLE_RELEASE,
+            with_address(database_url, stable_postgres.port),
+            with_address(redis_url, stable_redis.port),
+        )
         canary_settings = settings_of(
             copy_with_other_schema(folder / "canary"),
             CANARY_RELEASE,
             with_address(database_url, canary_postgres.port, f"{role}:{role}"),
             with_address(redis_url, canary_redis.port),
         )
-        canary_indexer = canary_settings | {
-            "REGISTRY_DATABASE_URL": database_url,
-            "REGISTRY_REDIS_URL": redis_url,
-        }
+        direct = {"REGISTRY_DATABASE_URL": database_url, "REGISTRY_REDIS_URL": redis_url}
         urls, apis = [], []
-        for name, settings, indexer_settings in (
-            ("stable", stable_settings, stable_settings),
-            ("canary", canary_settings, canary_indexer),
-        ):
+        for name, settings in (("stable", stable_settings), ("canary", canary_settings)):
             log = folder / f"{name}-indexer.log"
             command = [sys.executable, "-P", "-m", "indexer", "run"]
-            children.append(start_child(f"{name} indexer", command, log, environment=indexer_settings))
+            children.append(start_child(f"{name} indexer", command, log, environment=settings | direct))
             port = free_port()
             api = start_child(
                 name,
@@ -130,7 +140,7 @@ async def stage(folder: Path, database_url: str, redis_url: str) -> AsyncIterato
     finally:
         for child in reversed(children):
             await asyncio.to_thread(child.stop)
-        for proxy in (canary_redis, canary_postgres):
+        for proxy in proxies:
             await proxy.stop()
         await execute_on(database_url, f"DROP OWNED BY {role}; DROP ROLE {role}")
 
@@ -191,8 +201,14 @@ def _answer(url: str) -> dict[str, Any]:
     return content if isinstance(content, dict) else {}
 
 
-def start_haproxy(program: str, folder: Path, socket: Path, urls: list[str]) -> tuple[Child, int]:
-    """With the configuration of production."""
+def start_haproxy(
+    program: str,
+    folder: Path,
+    socket: Path,
+    urls: list[str],
+    ready: Callable[[int], bool] = lambda port: bool(_answer(f"http://127.0.0.1:{port}/health/live")),
+) -> tuple[Child, int]:
+    """With the configuration of production; stable and canary are at `urls`."""
     stable, canary = (url.removeprefix("http://") for url in urls)
 
     def start(port: int) -> Child:
@@ -205,9 +221,6 @@ def start_haproxy(program: str, folder: Path, socket: Path, urls: list[str]) -> 
         }
         command = [program, "-db", "-f", str(ROOT / "deploy/haproxy/haproxy.cfg")]
         return start_child("HAProxy", command, folder / "haproxy.log", environment=environment)
-
-    def ready(port: int) -> bool:
-        return bool(_answer(f"http://127.0.0.1:{port}/health/live"))
 
     return start_on_free_port(start, ready, _START_S)
 

@@ -4,9 +4,8 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from itertools import count
 from random import Random
 from typing import Final
 
@@ -21,6 +20,8 @@ _TIMEOUT_S: Final = 10.0
 
 @dataclass(slots=True)
 class Users:
+    rate: float = RATE
+    """Requests a second; may be changed meanwhile."""
     outcomes: Counter[str] = field(default_factory=Counter)
     """Statuses, or the name of what was met instead of an answer."""
 
@@ -34,8 +35,8 @@ class Users:
 
 
 @asynccontextmanager
-async def users_of(base_url: str, rate: float = RATE) -> AsyncIterator[Users]:
-    """Each asks when it is due: by symbol, by name, as one types, and one in ten reads from Postgres."""
+async def users_of(base_url: str) -> AsyncIterator[Users]:
+    """Each asks when it is due: by symbol, by name, as one types, and two in ten read from Postgres."""
     users = Users()
     choice = Random(1)  # noqa: S311 - by turns each version would be asked the same, again and again
     stop = asyncio.Event()
@@ -53,7 +54,7 @@ async def users_of(base_url: str, rate: float = RATE) -> AsyncIterator[Users]:
                     path = f"/v1/instruments/search?limit=5&q=company+{row}"
                 case 4:
                     path = f"/v1/instruments/suggest?q=S{row // 100}"
-                case 5:
+                case 5 | 6:
                     path, headers = f"/v1/instruments/ins_{row}", {"Cache-Control": "no-cache"}
             try:
                 async with session.get(path, headers=headers) as response:
@@ -64,12 +65,12 @@ async def users_of(base_url: str, rate: float = RATE) -> AsyncIterator[Users]:
             users.outcomes[outcome] += 1
 
         async def send() -> None:
-            started = time.monotonic()
-            for number in count():
-                await asyncio.sleep(started + number / rate - time.monotonic())
-                if stop.is_set():
-                    return
+            due = time.monotonic()
+            while not stop.is_set():
                 group.create_task(ask())
+                due += 1 / users.rate
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(stop.wait(), max(0.001, due - time.monotonic()))
 
         sending = group.create_task(send())
         try:
