@@ -102,11 +102,8 @@ class Rehearsal:
 
     async def until_step(self, name: str) -> None:
         """Until it is in that step, or was."""
-        await self.until(
-            lambda summary: (
-                summary["phase"] == "rolling out" and _STEPS.index(summary["step"]) >= _STEPS.index(name)
-            )
-        )
+        reached = _STEPS[_STEPS.index(name) :]
+        await self.until(lambda summary: summary["phase"] == "rolling out" and summary["step"] in reached)
 
     async def until_end(self) -> Finished:
         """How the last controller has ended."""

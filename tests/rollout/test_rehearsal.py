@@ -56,7 +56,7 @@ def assert_rolled_back(rehearsal: Rehearsal, *causes: str) -> dict[str, Any]:
     assert rollback["cause"] in causes, rollback
     assert rollback["restored"] is True
     assert 0 < rollback["restored_after_s"] < 300
-    assert rollback["before"]["canary"]["recent"]["requests"] > 0
+    assert rollback["before"]["stable"]["recent"]["requests"] > 0
     assert rollback["after"]["stable"]["recent"]["requests"] > 0
     assert rollback["confirmed_at"] >= rollback["decided_at"]
     assert summary["users_in_all"]["requests"] > 0
@@ -73,7 +73,8 @@ async def test_a_failing_canary_is_rolled_back(rehearsal: Rehearsal) -> None:
     finished = await rehearsal.until_end()
     assert finished.status == 1, finished
     assert "2.0.0 is rolled back (errors: " in finished.messages
-    assert_rolled_back(rehearsal, "errors")
+    rollback = assert_rolled_back(rehearsal, "errors")
+    assert rollback["before"]["canary"]["recent"]["errors"] > 0
     assert set(rehearsal.users.outcomes) <= {"200", "503"}, rehearsal.users.outcomes
     assert rehearsal.users.error_ratio < 0.05, rehearsal.users.outcomes
 
