@@ -13,7 +13,7 @@ SUITE = instrument-registry $(shell git describe --always --abbrev=40 --dirty --
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test faults fuzz lint relevance full-data bench bench-lookup bench-scaling bench-rebuild bench-profiles load-burst load-sustained check lock clean
+.PHONY: help demo test faults rehearsal fuzz lint relevance full-data bench bench-lookup bench-scaling bench-rebuild bench-profiles load-burst load-sustained check lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -27,6 +27,10 @@ test: $(VENV)/dev.installed ## the whole test suite, against real embedded Postg
 faults: $(VENV)/dev.installed ## break everything under load, one after the other; REPORT=faults.json RATE=100
 	FAULTS_REPORT=$(or $(REPORT),faults.json) FAULTS_RATE=$(or $(RATE),100) \
 		$(BIN)/python -m pytest tests/faults -m "slow or not slow" --durations=0 $(ARGS)
+
+rehearsal: $(VENV)/dev.installed ## releases rehearsed with HAProxy and Prometheus, good and bad ones; OUTPUT=folder
+	REHEARSAL_OUTPUT=$(or $(OUTPUT),rehearsal) \
+		$(BIN)/python -m pytest tests/rollout -m "slow or not slow" -rA --durations=0 $(ARGS)
 
 fuzz: $(VENV)/dev.installed ## fuzz the API from its description at length; EXAMPLES=500 SEED=1
 	FUZZ_EXAMPLES=$(or $(EXAMPLES),500) FUZZ_SEED=$(or $(SEED),1) \

@@ -101,6 +101,10 @@ class Controller:
     def _take_orders(self) -> None:
         for file, order in self._folder.orders():
             before = self._record.state
+            if order is None:
+                file.rename(file.with_suffix(".refused"))
+                self._journal.write("order refused", reason=f"{file} is no order")
+                continue
             try:
                 self._record.state = obey(before, order)
             except OrderRefused as error:

@@ -124,15 +124,15 @@ class Folder:
             raise FolderError(f"{file} cannot be written ({error.strerror})") from error
         return file
 
-    def orders(self) -> list[tuple[Path, Order]]:
-        """Those that wait, the first first. Raises FolderError naming a file that is none."""
-        found = []
+    def orders(self) -> list[tuple[Path, Order | None]]:
+        """Those that wait, the first first; None for a file that is no order."""
+        found: list[tuple[Path, Order | None]] = []
         for file in sorted((self.path / _ORDERS).glob("*.json")):
             try:
                 content = json.loads(file.read_bytes())
                 found.append((file, Order(OrderKind(content["kind"]), content["by"], content["reason"])))
-            except (OSError, ValueError, KeyError, TypeError) as error:
-                raise FolderError(f"{file} is no order; remove it") from error
+            except (OSError, ValueError, KeyError, TypeError):
+                found.append((file, None))
         return found
 
     def has_orders(self) -> bool:

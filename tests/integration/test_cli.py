@@ -152,7 +152,7 @@ async def test_commands_do_not_wait_for_what_others_import(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("command", "named"),
     [
-        ("", ("demo", "migrate", "serve", "import", "indexer", "keys", "loadtest", "report")),
+        ("", ("demo", "migrate", "serve", "import", "indexer", "keys", "loadtest", "report", "rollout")),
         ("indexer", ("run", "refresh", "rebuild", "rollback", "status", "verify")),
         ("indexer verify", ("Example: instrument-registry indexer verify",)),
     ],
