@@ -6,6 +6,7 @@ import io
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Final
 
 from app.domain.errors import RegistryError
@@ -147,11 +148,20 @@ def weights(share: int, stable_servers: int, canary_servers: int) -> tuple[int, 
     stable, canary = (FULL - share) * canary_servers, share * stable_servers
     divisor = math.gcd(stable, canary)
     stable, canary = stable // divisor, canary // divisor
-    if (largest := max(stable, canary)) > MAX_WEIGHT:
-        stable, canary = (
-            0 if weight == 0 else max(1, round(weight * MAX_WEIGHT / largest)) for weight in (stable, canary)
-        )
-    return stable, canary
+    if max(stable, canary) <= MAX_WEIGHT:
+        return stable, canary
+    wanted = Fraction(share, FULL)
+
+    def error(pair: tuple[int, int]) -> Fraction:
+        ours = pair[1] * canary_servers
+        return abs(Fraction(ours, ours + pair[0] * stable_servers) - wanted)
+
+    largest = max(stable, canary)
+    scaled = (
+        (max(1, round(stable * top / largest)), max(1, round(canary * top / largest)))
+        for top in range(1, MAX_WEIGHT + 1)
+    )
+    return min(scaled, key=error)
 
 
 def _parse_address(address: str) -> tuple[str, int | None]:
