@@ -26,7 +26,7 @@ test: $(VENV)/dev.installed ## the whole test suite, against real embedded Postg
 
 faults: $(VENV)/dev.installed ## break everything under load, one after the other; REPORT=faults.json RATE=100
 	FAULTS_REPORT=$(or $(REPORT),faults.json) FAULTS_RATE=$(or $(RATE),100) \
-		$(BIN)/python -m pytest tests/faults -m "slow or not slow" --durations=0 $(ARGS)
+		$(BIN)/python -m pytest tests/faults tests/runbooks -m "slow or not slow" --durations=0 $(ARGS)
 
 rehearsal: $(VENV)/dev.installed ## releases rehearsed with HAProxy and Prometheus, good and bad ones; OUTPUT=folder
 	REHEARSAL_OUTPUT=$(or $(OUTPUT),rehearsal) \
@@ -91,7 +91,7 @@ lock: | $(VENV)/bin/python ## write requirements/*.txt anew from pyproject.toml 
 	$(COMPILE) requirements/build.in -o requirements/build.txt
 	$(COMPILE) pyproject.toml -o requirements/service.txt
 	$(COMPILE) pyproject.toml requirements/build.in --extra demo -c requirements/service.txt -o requirements/demo.txt
-	$(COMPILE) pyproject.toml requirements/build.in --extra demo --extra loadtest --extra dev -c requirements/demo.txt -o requirements/dev.txt
+	$(COMPILE) pyproject.toml requirements/build.in --extra demo --extra loadtest --extra tracing --extra dev -c requirements/demo.txt -o requirements/dev.txt
 
 clean: ## remove the environment and the demo's data
 	rm -rf $(VENV) .data

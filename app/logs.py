@@ -3,28 +3,42 @@
 import asyncio
 import logging
 import sys
+from collections.abc import Callable, Mapping
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any, BinaryIO, Final, cast
 
 import orjson
 import structlog
 
+from app.masking import masked
+
+REQUEST_ID: Final[ContextVar[str | None]] = ContextVar("request_id", default=None)
+"""Of the request on whose behalf something is done; its lines have it."""
 _TRACEBACKS: Final = structlog.processors.ExceptionRenderer(
     # Local variables hold keys and tokens.
     structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
 )
 
 
-def configure_logs(level: str, log_format: str, worker: int | None = None) -> None:
-    """Write the project's own log lines, and those of its libraries in the same form; `worker` is in each.
+def configure_logs(
+    level: str,
+    log_format: str,
+    worker: int | None = None,
+    more: Callable[[], Mapping[str, str]] | None = None,
+) -> None:
+    """Write the project's own log lines, and those of its libraries in the same form; `worker` is in each,
+    and what `more` says when it is written.
 
     Its own lines do not pass through `logging`, whose records cost more than a quick request's other steps.
     """
-    names: list[Any] = [structlog.stdlib.add_log_level, structlog.stdlib.add_logger_name]
+    names: list[Any] = [structlog.stdlib.add_log_level, structlog.stdlib.add_logger_name, _add_request_id]
     if worker is not None:
         names.append(_add_worker)
+    if more is not None:
+        names.append(_add_more)
     render: list[Any] = (
-        [_stamp, _TRACEBACKS, _to_json]
+        [_stamp, _TRACEBACKS, _to_json, _mask]
         if log_format == "json"
         else [
             structlog.processors.TimeStamper(fmt="iso", utc=True),
@@ -32,6 +46,7 @@ def configure_logs(level: str, log_format: str, worker: int | None = None) -> No
                 colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
             ),
             _encode,
+            _mask,
         ]
     )
     batches = _Batches(sys.stderr.buffer)
@@ -51,7 +66,8 @@ def configure_logs(level: str, log_format: str, worker: int | None = None) -> No
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
-    global _request_lines, _of_process
+    global _request_lines, _of_process, _more
+    _more = more
     _of_process = {} if worker is None else {"worker": worker}
     _request_lines = batches if log_format == "json" and root.level <= logging.INFO else None
 
@@ -65,6 +81,8 @@ def log_request(logger: str, fields: dict[str, Any]) -> None:
         structlog.get_logger(logger).info("request", **fields)
         return
     fields |= {"event": "request", "level": "info", "logger": logger, **_of_process}
+    if _more is not None:
+        fields |= _more()
     fields["timestamp"] = datetime.now(UTC)
     _request_lines.write(_to_json(None, "info", fields) + b"\n")
     _request_lines.flush()
@@ -107,6 +125,18 @@ _request_lines: _Batches | None = None
 """Where the lines of requests are written as JSON; None: they are no different from others."""
 _of_process: dict[str, Any] = {}
 """What every line of this process has."""
+_more: Callable[[], Mapping[str, str]] | None = None
+"""Tells what a line has besides."""
+
+
+def _add_request_id(_logger: Any, _method: str, event: dict[str, Any]) -> dict[str, Any]:
+    if (request_id := REQUEST_ID.get()) is not None:
+        event.setdefault("request_id", request_id)
+    return event
+
+
+def _add_more(_logger: Any, _method: str, event: dict[str, Any]) -> dict[str, Any]:
+    return event if _more is None else {**event, **_more()}
 
 
 def _add_worker(_logger: Any, _method: str, event: dict[str, Any]) -> dict[str, Any]:
@@ -132,6 +162,10 @@ def _printable(value: Any) -> Any:
 
 def _encode(_logger: Any, _method: str, line: Any) -> bytes:
     return str(line).encode(errors="backslashreplace")
+
+
+def _mask(_logger: Any, _method: str, line: bytes) -> bytes:
+    return masked(line)
 
 
 def _decode(_logger: Any, _method: str, line: Any) -> str:

@@ -25,6 +25,7 @@ from app.auth.tokens import TokenVerifier
 from app.domain.access import ANONYMOUS, Principal
 from app.domain.errors import BulkWritesExhausted, ExportsExhausted, RedisUnavailable
 from app.domain.profile import ProfileLimits
+from app.hooks import NO_HOOKS, Hooks
 from app.parameters.definitions import Parameters
 from app.settings import Settings
 from app.store.cache_epoch import CacheEpoch
@@ -33,7 +34,7 @@ from app.store.copy_server import CopyServer
 from app.store.degraded_search import DegradedSearch
 from app.store.lookups import Lookups
 from app.store.pins import Pins
-from app.store.postgres import OTHER_CONNECTIONS, Postgres
+from app.store.postgres import OTHER_CONNECTIONS, Postgres, QueryLogger
 from app.store.profile_copies import ProfileCopies
 from app.store.profile_watches import ProfileWatches
 from app.store.profiles import Profiles
@@ -41,6 +42,7 @@ from app.store.redis import open_redis, open_search_redis
 from app.store.search_index import SearchIndex
 from app.store.search_pins import SearchPins
 from app.store.searches import Searches
+from app.store.slow_queries import SlowQueries
 from app.tasks import end_tasks
 from app.web.answer_cache import AnswerCache
 from app.web.at_once import MAX_BULK_WRITES, MAX_EXPORTS, AtOnce
@@ -83,19 +85,22 @@ def make_app(
     parameters: Parameters,
     died: "asyncio.Future[None]",
     scrape: Callable[[], Awaitable[bytes]] = own_metrics,
+    hooks: Hooks = NO_HOOKS,
 ) -> web.Application:
     """The application, its resources opened when it starts and closed when it ends.
 
     `died` is given the error of a background task that ended, which none should. `scrape` makes the metrics.
     """
-    postgres = _open_pool(settings)
-    primary = reader = _open_search_redis(settings, parameters, settings.needed_redis_url())
+    slow = SlowQueries(settings.slow_query_ms, settings.needed_database_url())
+    postgres = _open_pool(settings, (slow.on_statement, *hooks.query_loggers))
+    primary = reader = _open_search_redis(settings, parameters, settings.needed_redis_url(), hooks)
     if settings.redis_read_url is not None:
-        reader = _open_search_redis(settings, parameters, settings.redis_read_url.get_secret_value())
-    index = SearchIndex(reader, settings.redis_search_ms)
+        url = settings.redis_read_url.get_secret_value()
+        reader = _open_search_redis(settings, parameters, url, hooks)
+    index = SearchIndex(reader, settings.redis_search_ms, slow, hooks.line)
     search_pins = SearchPins(postgres)
     pins = Pins(search_pins)
-    copy_server = CopyServer(settings.needed_redis_url())
+    copy_server = CopyServer(settings.needed_redis_url(), hooks.line)
     copy_epochs = CopyEpochs(settings.needed_database_url(), copy_server)
     limits = ProfileLimits(
         settings.max_profiles_per_owner, settings.max_profile_members, settings.max_profile_name_length
@@ -127,6 +132,7 @@ def make_app(
         (
             postgres_context,
             redis_context,
+            _background("log slow statements", slow.follow, died, at_end=slow.write_rest),
             _background("follow index state", index.follow, died),
             _background("follow profile copies", copy_epochs.follow, died),
             _background("follow search pins", pins.follow, died),
@@ -135,7 +141,7 @@ def make_app(
     app[CLOSING] = asyncio.Event()
     app[DRAINING] = asyncio.Event()
     watches = ProfileWatches(postgres, primary, parameters.search_timeout)
-    credentials = _credentials(app, settings, postgres, died)
+    credentials = _credentials(app, settings, postgres, died, hooks)
     degraded = DegradedSearch(postgres, max_at_once=max(1, settings.postgres_pool_size // 2))
     searches = Searches(index, degraded, pins, parameters)
     answers = AnswerCache(
@@ -158,7 +164,7 @@ def make_app(
         search_pins=search_pins,
         lookups=Lookups(searches, index, degraded, postgres),
         credentials=credentials,
-        rate_limits=_rate_limits(app, settings),
+        rate_limits=_rate_limits(app, settings, hooks),
         anonymous=Principal(
             ANONYMOUS,
             ANONYMOUS,
@@ -190,7 +196,7 @@ def make_app(
     return app
 
 
-def _open_pool(settings: Settings) -> Postgres:
+def _open_pool(settings: Settings, query_loggers: Sequence[QueryLogger]) -> Postgres:
     pooler = settings.database_pool_url
     of_all = settings.workers * (settings.postgres_pool_size + OTHER_CONNECTIONS)
     return Postgres(
@@ -199,19 +205,25 @@ def _open_pool(settings: Settings) -> Postgres:
         statement_timeout_s=settings.postgres_statement_timeout_ms / 1000,
         prepared=settings.postgres_prepared,
         wanted_connections=of_all if pooler is None else 0,
+        query_loggers=query_loggers,
     )
 
 
-def _open_search_redis(settings: Settings, parameters: Parameters, url: str) -> Redis:
+def _open_search_redis(settings: Settings, parameters: Parameters, url: str, hooks: Hooks) -> Redis:
     return open_search_redis(
         url,
         pool_size=settings.redis_pool_size,
         timeout_s=parameters.search_timeout / 1000 + _REPLY_GRACE_S,
+        kind=hooks.redis,
     )
 
 
 def _credentials(
-    app: web.Application, settings: Settings, postgres: Postgres, died: "asyncio.Future[None]"
+    app: web.Application,
+    settings: Settings,
+    postgres: Postgres,
+    died: "asyncio.Future[None]",
+    hooks: Hooks,
 ) -> Credentials:
     uses = KeyUses(postgres)
     keyring = Keyring(postgres, uses)
@@ -220,7 +232,9 @@ def _credentials(
     jwks_url, issuer, audience = settings.jwks_url, settings.jwt_issuer, settings.jwt_audience
     if jwks_url is None or issuer is None or audience is None:  # settings hold all three or none
         return Credentials(keyring, None)
-    tokens = TokenVerifier(jwks_url=jwks_url, issuer=issuer, audience=audience)
+    tokens = TokenVerifier(
+        jwks_url=jwks_url, issuer=issuer, audience=audience, trace_configs=hooks.http_client
+    )
 
     async def tokens_context(_: web.Application) -> AsyncIterator[None]:
         await tokens.open()
@@ -255,9 +269,14 @@ def _streams(
     return streams
 
 
-def _rate_limits(app: web.Application, settings: Settings) -> RateLimits:
+def _rate_limits(app: web.Application, settings: Settings, hooks: Hooks) -> RateLimits:
     """With connections of their own: searches that take all of the others do not hold admissions up."""
-    client = open_redis(settings.needed_redis_url(), pool_size=_COUNTING_POOL_SIZE, timeout_s=LEASE_TIMEOUT_S)
+    client = open_redis(
+        settings.needed_redis_url(),
+        pool_size=_COUNTING_POOL_SIZE,
+        timeout_s=LEASE_TIMEOUT_S,
+        kind=hooks.redis,
+    )
     limits = RateLimits(client, default_per_minute=settings.requests_per_minute)
 
     async def limits_context(_: web.Application) -> AsyncIterator[None]:
@@ -299,14 +318,17 @@ async def serve(
     orders: Orders,
     tell_ready: Callable[[], None],
     scrape: Callable[[], Awaitable[bytes]],
+    hooks: Hooks = NO_HOOKS,
 ) -> None:
     """Serve on listening sockets until told to end, then answer what is under way.
 
     Raises SettingsError, and whatever killed a background task.
     """
     died: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-    app = make_app(settings, parameters, died, scrape)
-    runner = ProblemRunner(app, shutdown_timeout_s=settings.shutdown_grace_s)
+    app = make_app(settings, parameters, died, scrape, hooks)
+    runner = ProblemRunner(
+        app, shutdown_timeout_s=settings.shutdown_grace_s, around_requests=hooks.around_requests
+    )
     try:
         await runner.setup()
         sites = [web.SockSite(runner, listening, backlog=BACKLOG) for listening in sockets]

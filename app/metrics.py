@@ -87,6 +87,12 @@ POSTGRES_ACQUIRES: Final = Counter(
 POSTGRES_STATEMENT_TIMEOUTS: Final = Counter(
     "registry_postgres_statement_timeouts", "Statements that were given up because they took too long."
 )
+SLOW_QUERIES: Final = Counter(
+    "registry_slow_queries",
+    "Searches and statements of requests that took longer than REGISTRY_SLOW_QUERY_MS, by kind: `search`, "
+    "`statement`.",
+    ("kind",),
+)
 INDEX_AGE_SECONDS: Final = Gauge(
     "registry_index_age_seconds", "Seconds since the live index last equalled Postgres, as the API sees it."
 )

@@ -131,6 +131,8 @@ class Settings(EnvironmentModel):
     abandoned_index_hours: Annotated[int, Field(ge=1, le=8760)] = 24
     shutdown_drain_s: Annotated[float, Field(ge=0, le=600)] = 1.0
     shutdown_grace_s: Annotated[float, Field(ge=0, le=600)] = 10.0
+    slow_query_ms: Annotated[int, Field(ge=0, le=600_000)] = 250
+    tracing: bool = False
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["json", "text"] = "json"
 

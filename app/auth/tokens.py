@@ -11,14 +11,14 @@ import asyncio
 import json
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any, Final, NoReturn
 
 import jwt
 import structlog
-from aiohttp import ClientError, ClientSession, ClientTimeout, DummyCookieJar
+from aiohttp import ClientError, ClientSession, ClientTimeout, DummyCookieJar, TraceConfig
 
 from app.auth.key_set import ALGORITHMS, SigningKey, fetch_key_set
 from app.domain.access import SCOPES, Principal, owner_of_token
@@ -42,12 +42,19 @@ class TokenVerifier:
     """`clock` is for the ages of key sets alone; tokens expire by the time of day."""
 
     def __init__(
-        self, *, jwks_url: str, issuer: str, audience: str, clock: Callable[[], float] = time.monotonic
+        self,
+        *,
+        jwks_url: str,
+        issuer: str,
+        audience: str,
+        clock: Callable[[], float] = time.monotonic,
+        trace_configs: Sequence[TraceConfig] = (),
     ) -> None:
         self._jwks_url = jwks_url
         self._issuer = issuer
         self._audience = audience
         self._clock = clock
+        self._trace_configs = trace_configs
         self._session: ClientSession | None = None
         self._fetching: asyncio.Task[None] | None = None
         self._began_at = float("-inf")
@@ -58,7 +65,9 @@ class TokenVerifier:
 
     async def open(self) -> None:
         self._session = ClientSession(
-            timeout=ClientTimeout(total=FETCH_TIMEOUT_S), cookie_jar=DummyCookieJar()
+            timeout=ClientTimeout(total=FETCH_TIMEOUT_S),
+            cookie_jar=DummyCookieJar(),
+            trace_configs=list(self._trace_configs),
         )
 
     async def close(self) -> None:

@@ -25,7 +25,8 @@ log = structlog.get_logger(__name__)
 class CopyServer:
     """After a failure nothing is sent until a `probe` succeeded, so that nobody waits for a dead server."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, kind: type[RedisLine] = RedisLine) -> None:
+        self._kind = kind
         self._client = open_redis(url, pool_size=1, timeout_s=None, on_connect=self._identify)
         self._line: RedisLine | None = None
         self._run_id: str | None = None
@@ -50,7 +51,10 @@ class CopyServer:
                 await self._line.send("PING")
             else:
                 self._line = await open_line(
-                    self._client, within_s=CONNECT_TIMEOUT_S, reply_timeout_s=REPLY_TIMEOUT_S
+                    self._client,
+                    within_s=CONNECT_TIMEOUT_S,
+                    reply_timeout_s=REPLY_TIMEOUT_S,
+                    kind=self._kind,
                 )
                 log.info("Redis holds copies of profiles", run_id=self._run_id)
         except RedisUnavailable as error:

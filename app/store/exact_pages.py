@@ -4,6 +4,7 @@ import time
 from typing import Final
 
 from app.domain.errors import CursorExpired
+from app.domain.query import Search
 from app.domain.ranking import with_lead
 from app.search.command import Head, packed
 from app.search.expression import Plan
@@ -11,7 +12,7 @@ from app.search.page import Page
 from app.search.reply import Hit, parse_reply
 from app.search.stored_json import finished
 from app.store.ranked_pages import cut_short
-from app.store.search_index import SearchIndex, observe
+from app.store.search_index import SearchIndex
 
 _RETURNED: Final = ("json", "rank")
 
@@ -22,8 +23,8 @@ class ExactPages:
     def __init__(self, index: SearchIndex) -> None:
         self._index = index
 
-    async def page(self, name: str, plan: Plan, limit: int, timeout_ms: int) -> Page | None:
-        """All that a plan of one tier finds by rank; its time is observed under `name`.
+    async def page(self, name: str, plan: Plan, search: Search, timeout_ms: int) -> Page | None:
+        """All that a search finds by a plan of one tier, by rank; its time is observed under `name`.
 
         None where that is nothing, or not all of it is there; and where the live generation has to be found
         out first.
@@ -32,14 +33,14 @@ class ExactPages:
         if state is None:
             return None
         [(expression, lead, way)] = plan.tiers
-        head = Head(state.generation, expression, _RETURNED, "rank", limit, timeout_ms)
+        head = Head(state.generation, expression, _RETURNED, "rank", search.limit, timeout_ms)
         started = time.monotonic()
         try:
             [reply] = await self._index.execute(packed([head], plan.parameters), timeout_ms)
         except CursorExpired:  # that generation was removed since its number was read
             return None
         finally:
-            observe(name, started)
+            self._index.observe(name, search, started)
         found = parse_reply(reply, "rank")
         if not found.hits or len(found.hits) < found.total:
             return None

@@ -24,7 +24,7 @@ from app.search.stored_json import finished
 from app.store.degraded_search import TIMEOUT_S, DegradedSearch
 from app.store.instruments import SQL
 from app.store.postgres import Connection, Postgres
-from app.store.search_index import SearchIndex, documents_command, timed
+from app.store.search_index import SearchIndex, documents_command
 from app.store.searches import Searches
 
 AT_FIRST: Final = 1_000
@@ -90,7 +90,7 @@ class Lookups:
             return found, generation, await self._index.age_s(generation)
 
         async with self._turn(len(sought)):
-            return await timed("lookup", self._index.ask_live(ask))
+            return await self._index.timed("lookup", len(sought), self._index.ask_live(ask))
 
     @asynccontextmanager
     async def _turn(self, count: int) -> AsyncIterator[None]:

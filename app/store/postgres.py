@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Final, TypeAlias, cast
 from urllib.parse import urlsplit, urlunsplit
@@ -18,6 +18,8 @@ from app.tasks import end_tasks
 Connection: TypeAlias = (
     "asyncpg.Connection[asyncpg.Record] | asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
 )
+QueryLogger: TypeAlias = Callable[[asyncpg.connection.LoggedQuery], None]
+"""Told of each statement when it has ended; of a cursor or a COPY nothing."""
 
 CONNECT_TIMEOUT_S: Final = 5.0
 STATEMENTS_KEPT: Final = 100
@@ -170,6 +172,7 @@ class Postgres:
 
     Without `prepared` no statement is kept in a session, for a pooler that gives each transaction another.
     `wanted_connections` are those of all processes like this one; the log says if the server has fewer.
+    `query_loggers` are told of what its connections are asked.
     """
 
     def __init__(
@@ -180,11 +183,13 @@ class Postgres:
         statement_timeout_s: float = STATEMENT_TIMEOUT_S,
         prepared: bool = True,
         wanted_connections: int = 0,
+        query_loggers: Sequence[QueryLogger] = (),
     ) -> None:
         self._url = url
         self._size = pool_size
         self._prepared = prepared
         self._wanted = wanted_connections
+        self._query_loggers = query_loggers
         self._pool = asyncpg.create_pool(
             url,
             connect=cast("Any", connect),  # the stubs want each of its options by name
@@ -192,7 +197,7 @@ class Postgres:
             max_size=pool_size,
             timeout=CONNECT_TIMEOUT_S,
             command_timeout=statement_timeout_s,
-            init=self._look_at_server,
+            init=self._introduce,
             reset=_leave_as_is,
             statement_cache_size=STATEMENTS_KEPT if prepared else 0,
         )
@@ -249,8 +254,11 @@ class Postgres:
                 f"{CONNECT_TIMEOUT_S:.0f} s"
             ) from error
 
-    async def _look_at_server(self, connection: Connection) -> None:
-        """Once, by the first connection: whether the server has room for all that may come."""
+    async def _introduce(self, connection: Connection) -> None:
+        """What a new connection begins with. Once, by the first: does the server have room for all that may
+        come?"""
+        for told in self._query_loggers:
+            connection.add_query_logger(told)
         wanted, self._wanted = self._wanted, 0
         if wanted and (allowed := await connection.fetchval(SQL["connections_allowed"])) < wanted:
             log.warning(

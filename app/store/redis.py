@@ -95,6 +95,7 @@ def open_redis(
     pool_size: int,
     timeout_s: float | None,
     on_connect: Callable[[AbstractConnection], Awaitable[None]] | None = None,
+    kind: type[Redis] = Redis,
 ) -> "Redis":
     """A client that waits for a free connection, and whose replies are bytes (RESP3).
 
@@ -114,13 +115,15 @@ def open_redis(
         "decode_responses": False,
     }
     if is_sentinel_url(url):
-        return Redis.from_pool(SentinelPool(url, **options))
-    return Redis.from_pool(BlockingConnectionPool.from_url(url, **options))
+        return kind.from_pool(SentinelPool(url, **options))
+    return kind.from_pool(BlockingConnectionPool.from_url(url, **options))
 
 
-def open_search_redis(url: str, *, pool_size: int, timeout_s: float | None) -> "Redis":
+def open_search_redis(
+    url: str, *, pool_size: int, timeout_s: float | None, kind: type[Redis] = Redis
+) -> "Redis":
     """As `open_redis`, of a Redis that holds the index: each connection readies the query engine first."""
-    return open_redis(url, pool_size=pool_size, timeout_s=timeout_s, on_connect=_prepare_engine)
+    return open_redis(url, pool_size=pool_size, timeout_s=timeout_s, on_connect=_prepare_engine, kind=kind)
 
 
 @cache

@@ -199,7 +199,9 @@ class RedisLine(asyncio.Protocol):
                 asked.future.set_exception(RedisUnavailable(reason))
 
 
-async def open_line(client: Redis, *, within_s: float, reply_timeout_s: float) -> RedisLine:
+async def open_line(
+    client: Redis, *, within_s: float, reply_timeout_s: float, kind: type[RedisLine] = RedisLine
+) -> RedisLine:
     """A line of its own to where a client's pool connects to. Raises RedisUnavailable."""
     connection: AbstractConnection = client.connection_pool.make_connection()  # type: ignore[no-untyped-call]
     try:
@@ -209,4 +211,4 @@ async def open_line(client: Redis, *, within_s: float, reply_timeout_s: float) -
     except BaseException:
         await connection.disconnect(nowait=True)
         raise
-    return RedisLine(connection, reply_timeout_s)
+    return kind(connection, reply_timeout_s)

@@ -17,14 +17,16 @@ from redis.asyncio import Redis
 
 from app import metrics
 from app.domain.errors import CursorExpired, IndexNotReady, RedisUnavailable, SearchTimedOut
+from app.domain.query import Search
 from app.search.generation import OWN, document_key
 from app.search.schema import KEY_OF
 from app.search.stored_json import finished
 from app.store.circuit import Circuit, in_time
 from app.store.index_state import IndexState, state_commands, state_of
 from app.store.redis import execute, is_unknown_index, redis_errors, script_text
-from app.store.redis_line import Command
+from app.store.redis_line import Command, RedisLine
 from app.store.shared_line import SharedLine
+from app.store.slow_queries import NOTHING_IS_SLOW, SlowQueries
 
 STATE_POLL_S: Final = 0.5
 STATE_WITHIN_S: Final = 1.0
@@ -49,11 +51,18 @@ log = structlog.get_logger(__name__)
 class SearchIndex:
     """The live index. Methods raise IndexNotReady and RedisUnavailable."""
 
-    def __init__(self, client: Redis, share_ms: int) -> None:
+    def __init__(
+        self,
+        client: Redis,
+        share_ms: int,
+        slow: SlowQueries = NOTHING_IS_SLOW,
+        line: type[RedisLine] = RedisLine,
+    ) -> None:
         self.client = client
+        self._slow = slow
         self.share_ms = share_ms
         """How long Redis is waited for by those who can do without."""
-        self._line = SharedLine(client, LONGEST_REPLY_S)
+        self._line = SharedLine(client, LONGEST_REPLY_S, line)
         self._circuit = Circuit()
         self.known_state: IndexState | None = None
         """The live generation as last seen; None before the first fill."""
@@ -155,6 +164,20 @@ class SearchIndex:
         except CursorExpired as error:
             raise IndexNotReady("the search index is gone; the indexer will fill it again") from error
 
+    async def timed(self, plan: str, asked: Search | int, answer: Awaitable[_Answer]) -> _Answer:
+        """The answer to a search, or to so many identifiers, its time observed under the plan's name."""
+        started = time.monotonic()
+        try:
+            return await answer
+        finally:
+            self.observe(plan, asked, started)
+
+    def observe(self, plan: str, asked: Search | int, started: float) -> None:
+        """Count a search that was begun then, on the monotonic clock, and tell of it if it was slow."""
+        elapsed_s = time.monotonic() - started
+        _seconds(plan).observe(elapsed_s)
+        self._slow.took(plan, asked, elapsed_s)
+
     async def execute(self, commands: Sequence[Command], timeout_ms: int) -> list[Any]:
         """The replies to several commands in one round trip, which are waited for a little longer.
 
@@ -173,20 +196,6 @@ class SearchIndex:
                     f"the search took longer than {timeout_ms} ms; narrow it down"
                 ) from error
             raise
-
-
-async def timed(plan: str, answer: Awaitable[_Answer]) -> _Answer:
-    """The answer, its time observed under the plan's name."""
-    started = time.monotonic()
-    try:
-        return await answer
-    finally:
-        observe(plan, started)
-
-
-def observe(plan: str, started: float) -> None:
-    """Count a search that was begun then, on the monotonic clock."""
-    _seconds(plan).observe(time.monotonic() - started)
 
 
 def documents_command(generation: int, numbers: Iterable[int]) -> Sequence[str | int]:

@@ -31,7 +31,7 @@ from app.store.instruments import StoredInstrument
 from app.store.ordered_pages import OrderedPages
 from app.store.pins import Pins
 from app.store.ranked_pages import RankedPages
-from app.store.search_index import REPLY_GRACE_S, SearchIndex, timed
+from app.store.search_index import REPLY_GRACE_S, SearchIndex
 from app.store.source import Source
 
 MORE_SHARES: Final = 2
@@ -108,8 +108,9 @@ class Searches:
         if not plan.tiers or page.generation is None:
             return page
         try:
-            hits, reason = await timed(
+            hits, reason = await self._index.timed(
                 Plans.NEAR,
+                search,
                 self._ranked.best_of_each(page.generation, plan, NEAR_LOOKED_AT, self._timeout_ms),
             )
         except _CANNOT_BE_ASKED:
@@ -138,7 +139,7 @@ class Searches:
             generation, pinned = cursor.generation, cursor.pinned
         is_first = cursor is None and not search.offset and search.sort is Sort.RELEVANCE
         if self._optimised and is_first and not pinned and (plan := exact_plan(search)) is not None:
-            page = await self._exact.page(Plans.EXACT, plan, search.limit, timeout_ms)
+            page = await self._exact.page(Plans.EXACT, plan, search, timeout_ms)
             if page is not None:
                 return await self._with_facets(page, search, plan, timeout_ms) if search.facets else page
         ranks = await self._index.read_ranks(pinned, generation) if pinned else ()
@@ -164,7 +165,7 @@ class Searches:
             return await self._ranked.first(generation, plan, search.limit, search.offset, timeout_ms)
 
         asking = self._index.ask_live(ask) if cursor is None else ask(cursor.generation)
-        page = await timed(name, asking)
+        page = await self._index.timed(name, search, asking)
         page.plan = name
         if search.facets:
             return await self._with_facets(page, search, plan, timeout_ms, is_first=cursor is None)
@@ -176,7 +177,7 @@ class Searches:
         if page.generation is None:
             return page
         counting = self._facets.count(page.generation, search, plan, timeout_ms)
-        counts, warnings = await timed(Plans.FACETS, counting)
+        counts, warnings = await self._index.timed(Plans.FACETS, search, counting)
         return page.with_counts(counts, warnings, is_first=is_first)
 
     async def profiles(self, page: Page) -> list[dict[str, Any]]:

@@ -22,8 +22,9 @@ class SharedLine:
     replies of the one before gets them.
     """
 
-    def __init__(self, client: Redis, reply_timeout_s: float) -> None:
+    def __init__(self, client: Redis, reply_timeout_s: float, kind: type[RedisLine] = RedisLine) -> None:
         self._client = client
+        self._kind = kind
         self._reply_timeout_s = reply_timeout_s
         self._line: RedisLine | None = None
         self._made_at = 0.0
@@ -66,7 +67,10 @@ class SharedLine:
         before = self._line
         try:
             self._line = await open_line(
-                self._client, within_s=CONNECT_TIMEOUT_S, reply_timeout_s=self._reply_timeout_s
+                self._client,
+                within_s=CONNECT_TIMEOUT_S,
+                reply_timeout_s=self._reply_timeout_s,
+                kind=self._kind,
             )
         finally:
             self._connecting = None

@@ -13,6 +13,14 @@ from typing import Final
 _NAME: Final = re.compile(r"^-- name: (\w+)$", re.MULTILINE)
 _INCLUDE: Final = re.compile(r"^-- include: (\w+)$", re.MULTILINE)
 
+_names: Final[dict[str, str]] = {}
+"""Of all statements that were loaded, by their texts."""
+
+
+def name_of(text: str) -> str | None:
+    """The file and name of a statement; None where it is none of these."""
+    return _names.get(text)
+
 
 class Statements:
     """The statements of one file, by name."""
@@ -24,6 +32,8 @@ class Statements:
         self._texts: Final = MappingProxyType(
             {name: _INCLUDE.sub(lambda match: raw[match[1]], body) for name, body in raw.items()}
         )
+        for name, body in self._texts.items():
+            _names[body] = f"{file_name.removesuffix('.sql')}.{name}"
 
     def __getitem__(self, name: str) -> str:
         return self._texts[name]

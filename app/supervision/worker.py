@@ -8,11 +8,14 @@ import signal
 import socket
 import sys
 from collections.abc import Sequence
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
 
 import uvloop
 
 from app.domain.errors import RegistryError, Unavailable
 from app.environment import SettingsError
+from app.hooks import NO_HOOKS
 from app.logs import configure_logs
 from app.main import Orders, serve
 from app.parameters.definitions import Parameters
@@ -20,6 +23,9 @@ from app.settings import Settings
 from app.supervision.channel import FAILED, READY, REPORT, RETIRE, SCRAPE, SCRAPED, Channel, encode
 from app.supervision.reports import make_report
 from app.tasks import end_tasks
+
+if TYPE_CHECKING:
+    from app.tracing import Tracing
 
 SCRAPE_TIMEOUT_S = 5.0
 
@@ -67,7 +73,8 @@ class _Link:
 async def work(number: int, end: socket.socket, sockets: Sequence[socket.socket]) -> None:
     """Serve until told not to."""
     settings = Settings.from_environment()
-    configure_logs(settings.log_level, settings.log_format, worker=number)
+    tracing = _open_tracing() if settings.tracing else None
+    configure_logs(settings.log_level, settings.log_format, number, tracing.fields if tracing else None)
     orders = Orders(stop=asyncio.Event(), retire=asyncio.Event())
     for name in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(name, orders.stop.set)
@@ -75,11 +82,33 @@ async def work(number: int, end: socket.socket, sockets: Sequence[socket.socket]
     link = _Link(number, channel, orders)
     following = asyncio.create_task(link.follow(), name="follow the supervisor")
     try:
-        await serve(settings, Parameters.from_environment(), sockets, orders, link.tell_ready, link.scrape)
+        await serve(
+            settings,
+            Parameters.from_environment(),
+            sockets,
+            orders,
+            link.tell_ready,
+            link.scrape,
+            tracing.hooks if tracing else NO_HOOKS,
+        )
     finally:
         link.report()
+        if tracing is not None:
+            tracing.close()
         await end_tasks(following)
         await channel.close()
+
+
+def _open_tracing() -> "Tracing":
+    """Imported where it is wanted alone. Raises SettingsError."""
+    if find_spec("opentelemetry") is None or find_spec("opentelemetry.sdk") is None:
+        raise SettingsError(
+            "REGISTRY_TRACING: OpenTelemetry is not installed; install it with pip install "
+            "'instrument-registry[tracing]', or leave tracing off"
+        )
+    from app.tracing import Tracing
+
+    return Tracing()
 
 
 def main() -> None:

@@ -14,7 +14,9 @@ import structlog
 from aiohttp import hdrs, web
 
 from app import metrics
+from app.auth.api_keys import PREFIX
 from app.domain.errors import InvalidInput, RegistryError
+from app.logs import REQUEST_ID as REQUEST_ID_IN_LOGS
 from app.logs import log_request
 from app.web.admission import admit
 from app.web.endpoint import ENDPOINT, Endpoint, Handler
@@ -35,7 +37,8 @@ _ANY_MEDIA_TYPES: Final = ("application/json",)
 _PROCESS: Final = secrets.token_hex(6)
 _REQUESTS: Final = count(1)
 """Together they name a request: random bits for each would be a system call."""
-_ACCEPTABLE_REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_ACCEPTABLE_REQUEST_ID: Final = re.compile(rf"(?!{PREFIX})[A-Za-z0-9._-]{{1,64}}")
+"""An API key that came in the wrong header must neither be logged nor kept in histories."""
 
 log = structlog.get_logger(__name__)
 _seconds = cache(metrics.HTTP_REQUEST_SECONDS.labels)
@@ -50,6 +53,7 @@ def bounded(handle: ServerHandler, closing: asyncio.Event) -> ServerHandler:
         started = time.perf_counter()
         request_id = request_id_of(request.headers.get(REQUEST_ID_HEADER))
         request[REQUEST_ID] = request_id
+        REQUEST_ID_IN_LOGS.set(request_id)
         response = await _answer(request, handle, request_id)
         endpoint = request.get(ENDPOINT)
         if endpoint is None:

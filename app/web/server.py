@@ -1,5 +1,6 @@
 """aiohttp's server with one change: what the HTTP parser refuses is a problem response as well."""
 
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import Final, cast
 
@@ -94,7 +95,13 @@ def straight(app: web.Application, handle: ServerHandler) -> ServerHandler:
 class ProblemRunner(web.AppRunner):
     """An AppRunner that serves with the request handler above."""
 
-    def __init__(self, app: web.Application, *, shutdown_timeout_s: float) -> None:
+    def __init__(
+        self,
+        app: web.Application,
+        *,
+        shutdown_timeout_s: float,
+        around_requests: Callable[[ServerHandler], ServerHandler] | None = None,
+    ) -> None:
         super().__init__(
             app,
             access_log=None,
@@ -103,11 +110,15 @@ class ProblemRunner(web.AppRunner):
             max_field_size=MAX_HEADER_BYTES,
             max_headers=MAX_HEADERS,
         )
+        self._around_requests = around_requests
 
     async def _make_server(self) -> web.Server:
         server = await super()._make_server()
+        handle = bounded(straight(self.app, server.request_handler), self.app[CLOSING])
+        if self._around_requests is not None:
+            handle = self._around_requests(handle)
         return _ProblemServer(
-            bounded(straight(self.app, server.request_handler), self.app[CLOSING]),
+            handle,
             request_factory=server.request_factory,
             handler_cancellation=server.handler_cancellation,
             **server._kwargs,  # noqa: SLF001 - aiohttp offers no other way to choose the request handler

@@ -103,3 +103,32 @@ def test_the_line_of_a_request_heeds_level_and_format() -> None:
     assert request_lines("warning", "json") == []
     by_structlog, ours = [line.partition(b" ")[2] for line in request_lines("info", "text")]
     assert ours == by_structlog
+
+
+SECRETS = """
+import logging, structlog
+from app.logs import REQUEST_ID, configure_logs, log_request
+configure_logs("debug", "{form}", more=lambda: {"trace_id": "abc"})
+key = "ir_" + "k" * 43
+REQUEST_ID.set("the-id")
+structlog.get_logger("app.tests").warning("own", reason=f"no such key {key}")
+logging.getLogger("library").debug("connecting to %s", "redis://:hunter2@host")
+try:
+    raise ValueError(f"not a number: {key}")
+except ValueError:
+    structlog.get_logger("app.tests").exception("failed")
+log_request("app.tests", {"request_id": "another"})
+"""
+
+
+@pytest.mark.parametrize("form", ["json", "text"])
+def test_secrets_in_texts_of_errors_are_masked(form: str) -> None:
+    output = b"\n".join(lines_of(SECRETS.replace("{form}", form)))
+    assert b"not a number" in output and b"connecting to" in output
+    assert b"kkkk" not in output and b"hunter2" not in output
+
+
+def test_lines_tell_the_request_and_the_trace_that_they_are_of() -> None:
+    written = list(map(orjson.loads, lines_of(SECRETS.replace("{form}", "json"))))
+    assert [line["request_id"] for line in written] == ["the-id", "the-id", "the-id", "another"]
+    assert {line["trace_id"] for line in written} == {"abc"}
