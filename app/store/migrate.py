@@ -1,4 +1,7 @@
-"""Runs Alembic's migrations on a connection of their own, one process at a time."""
+"""Runs Alembic's migrations on a connection of their own, one process at a time.
+
+And makes what a dump of another cluster brought fit this one, for migrating is what comes after a restore.
+"""
 
 from collections.abc import Callable
 from importlib import resources
@@ -13,15 +16,39 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
 from app.domain.errors import PostgresUnavailable
-from app.store.locks import Lock
-from app.store.postgres import SQL, connect, open_connection, postgres_errors
+from app.store.locks import Lock, take
+from app.store.postgres import LONG_STATEMENT_TIMEOUT_S, SQL, connect, open_connection, postgres_errors
+from app.store.statements import Statements
 
 LOCK_TIMEOUT_S: Final = 10
+DUMP: Final = Statements("dump.sql")
+_STAMP: Final = (
+    *("disable_triggers", "stamp_instruments", "enable_triggers", "stamp_tombstones"),
+    *("disable_triggers_of_history", "forget_ids_of_history", "enable_triggers_of_history"),
+)
 
 
 async def upgrade(url: str, revision: str = "head") -> None:
     """Bring the schema up to `revision`. Raises PostgresUnavailable."""
     await _migrate(url, lambda config: command.upgrade(config, revision))
+    if revision == "head":
+        await _settle(url)
+
+
+async def _settle(url: str) -> None:
+    """Give rows ids of this cluster's transactions where theirs are of another, whose counter was ahead.
+
+    The index would be rebuilt for the other cluster, but then read these rows at every refresh, and take
+    their changes for unindexed ones, until the counter is there too.
+    """
+    async with open_connection(url, statement_timeout_s=LONG_STATEMENT_TIMEOUT_S) as connection:
+        with postgres_errors():
+            async with connection.transaction():
+                await connection.execute(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT_S}s'")
+                await take(connection, Lock.MIGRATION)
+                if await connection.fetchval(DUMP["holds_ids_to_come"]):
+                    for name in _STAMP:
+                        await connection.execute(DUMP[name])
 
 
 async def downgrade(url: str, revision: str) -> None:
