@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, MutableMapping
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any, BinaryIO, Final, cast
@@ -32,7 +32,7 @@ def configure_logs(
 
     Its own lines do not pass through `logging`, whose records cost more than a quick request's other steps.
     """
-    names: list[Any] = [structlog.stdlib.add_log_level, structlog.stdlib.add_logger_name, _add_request_id]
+    names: list[Any] = [structlog.stdlib.add_log_level, structlog.stdlib.add_logger_name, add_request_id]
     if worker is not None:
         names.append(_add_worker)
     if more is not None:
@@ -129,7 +129,8 @@ _more: Callable[[], Mapping[str, str]] | None = None
 """Tells what a line has besides."""
 
 
-def _add_request_id(_logger: Any, _method: str, event: dict[str, Any]) -> dict[str, Any]:
+def add_request_id(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """A processor of structlog."""
     if (request_id := REQUEST_ID.get()) is not None:
         event.setdefault("request_id", request_id)
     return event

@@ -14,11 +14,13 @@ from redis.asyncio import Redis
 
 from app.auth.api_keys import key_hash, new_key
 from app.domain.access import SCOPES
+from app.environment import SettingsError
+from app.settings import Settings
 from app.store.api_keys import add_key, revoke_key
 from app.store.postgres import Connection
 from app.store.redis import execute
 from tests.faults.system import System
-from tests.integration.conftest import WaitLevel
+from tests.integration.conftest import WaitLevel, eventually
 from tests.integration.openid import AUDIENCE, ISSUER, OTHER_RSA_KEY, Provider, signed
 
 JSON: Final = {"Content-Type": "application/json"}
@@ -175,26 +177,42 @@ async def _send_malformed(port: int, hidden: Secrets) -> None:
             "redis_url": "redis://:SECRET@127.0.0.1:1",
         },
         {"database_url": "postgres//u:SECRET@host/none"},
-        {"redis_url": "http://:SECRET@host"},
-        {"redis_url": "redis+sentinel://:SECRET@host"},
-        {"redis_read_url": "redis://:SECRET@host:port"},
-        {"jwks_url": "ftp://u:SECRET@host/keys"},
-        {"demo_key": "SECRET with a space"},
     ],
+    ids=["nobody is there", "no URL"],
 )
 async def test_no_secret_is_in_what_a_service_says_of_settings(
-    wrong: Mapping[str, str], database_url: str, redis_url: str, tmp_path: Path
+    wrong: Mapping[str, str], redis_url: str, tmp_path: Path
 ) -> None:
     secret = secrets.token_urlsafe(24)
-    settings = {name: value.replace("SECRET", secret) for name, value in wrong.items()}
-    urls = {"database_url": database_url, "redis_url": redis_url} | settings
-    system = System(tmp_path, urls.pop("database_url"), urls.pop("redis_url"), log_level="debug", **urls)
+    urls = {"redis_url": redis_url} | {name: url.replace("SECRET", secret) for name, url in wrong.items()}
+    system = System(tmp_path, urls["database_url"], urls["redis_url"], log_level="debug")
     children = [system.start_indexer(), system.start_indexer("-m", "app.supervision")]
+
+    async def have_spoken() -> bool:
+        return all(child.log.stat().st_size > 0 for child in children)
+
     try:
-        for child in children:
-            child.wait_until(lambda child=child: child.exited or child.log.stat().st_size > 0, 30)  # type: ignore[misc]
+        await eventually(have_spoken, 30)
     finally:
         system.stop()
-    for child in children:
-        output = child.log.read_bytes()
-        assert output and secret.encode() not in output
+    assert not any(secret.encode() in child.log.read_bytes() for child in children)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("REGISTRY_REDIS_URL", "http://:SECRET@host"),
+        ("REGISTRY_REDIS_URL", "redis+sentinel://:SECRET@host"),
+        ("REGISTRY_REDIS_READ_URL", "redis://:SECRET@host:port"),
+        ("REGISTRY_DATABASE_POOL_URL", "postgresql://u:SECRET@one,two/d"),
+        ("REGISTRY_JWKS_URL", "ftp://u:SECRET@host/keys"),
+        ("REGISTRY_DEMO_KEY", "SECRET with a space"),
+    ],
+)
+def test_a_refusal_of_a_setting_does_not_quote_it(
+    name: str, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(SettingsError) as refusal:
+        Settings.from_environment()
+    assert name in str(refusal.value) and "SECRET" not in str(refusal.value)

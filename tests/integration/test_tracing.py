@@ -179,7 +179,8 @@ async def test_a_collector_that_is_away_harms_nobody(
 ) -> None:
     system = System(tmp_path, database_url, redis_url, tracing="true")
     try:
-        api = await system.start_api({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1"})
+        away = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1", "OTEL_EXPORTER_OTLP_TIMEOUT": "1"}
+        api = await system.start_api(away)
         async with ClientSession(api.base_url) as client:
             for _ in range(20):
                 async with client.get("/health/live") as response:
