@@ -7,6 +7,7 @@ import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache, partial
 from importlib.metadata import version
 from typing import Any, Final
 
@@ -27,6 +28,9 @@ from app.domain.errors import BulkWritesExhausted, ExportsExhausted, RedisUnavai
 from app.domain.profile import ProfileLimits
 from app.hooks import NO_HOOKS, Hooks
 from app.parameters.definitions import Parameters
+from app.parameters.following import follow, read_once
+from app.parameters.live import LiveParameters
+from app.parameters.service import config_service
 from app.settings import Settings
 from app.store.cache_epoch import CacheEpoch
 from app.store.copy_epochs import CopyEpochs
@@ -38,7 +42,7 @@ from app.store.postgres import OTHER_CONNECTIONS, Postgres, QueryLogger
 from app.store.profile_copies import ProfileCopies
 from app.store.profile_watches import ProfileWatches
 from app.store.profiles import Profiles
-from app.store.redis import open_redis, open_search_redis
+from app.store.redis import bound_replies, open_redis, open_search_redis
 from app.store.search_index import SearchIndex
 from app.store.search_pins import SearchPins
 from app.store.searches import Searches
@@ -82,15 +86,18 @@ async def own_metrics() -> bytes:
 
 def make_app(
     settings: Settings,
-    parameters: Parameters,
+    given: Parameters,
     died: "asyncio.Future[None]",
     scrape: Callable[[], Awaitable[bytes]] = own_metrics,
     hooks: Hooks = NO_HOOKS,
 ) -> web.Application:
     """The application, its resources opened when it starts and closed when it ends.
 
+    `given`: the parameters that are set hold, whatever a configuration service says of them.
     `died` is given the error of a background task that ended, which none should. `scrape` makes the metrics.
     """
+    app = web.Application(client_max_size=settings.max_request_bytes)
+    parameters = _live_parameters(app, settings, given, died)
     slow = SlowQueries(settings.slow_query_ms, settings.needed_database_url())
     postgres = _open_pool(settings, (slow.on_statement, *hooks.query_loggers))
     primary = reader = _open_search_redis(settings, parameters, settings.needed_redis_url(), hooks)
@@ -111,6 +118,10 @@ def make_app(
         lambda: index.known_state.current_age_s if index.known_state else 0
     )
 
+    def bound_searches() -> None:
+        for client in {primary, reader}:
+            bound_replies(client, parameters.search_timeout / 1000 + _REPLY_GRACE_S)
+
     async def postgres_context(_: web.Application) -> AsyncIterator[None]:
         await postgres.open()
         yield
@@ -121,13 +132,14 @@ def make_app(
             await index.read_state()
         except RedisUnavailable as error:
             log.warning("starting without Redis", reason=str(error))
-        yield
+        with parameters.listening(bound_searches):
+            bound_searches()
+            yield
         await index.close()
         await copy_server.close()
         await reader.aclose()
         await primary.aclose()
 
-    app = web.Application(client_max_size=settings.max_request_bytes)
     app.cleanup_ctx.extend(
         (
             postgres_context,
@@ -140,15 +152,11 @@ def make_app(
     )
     app[CLOSING] = asyncio.Event()
     app[DRAINING] = asyncio.Event()
-    watches = ProfileWatches(postgres, primary, parameters.search_timeout)
+    watches = ProfileWatches(postgres, primary, parameters)
     credentials = _credentials(app, settings, postgres, died, hooks)
     degraded = DegradedSearch(postgres, max_at_once=max(1, settings.postgres_pool_size // 2))
     searches = Searches(index, degraded, pins, parameters)
-    answers = AnswerCache(
-        CacheEpoch(index, pins, parameters.search_index_refresh),
-        ttl_s=parameters.cache_ttl_seconds,
-        max_bytes=settings.cache_max_bytes,
-    )
+    answers = AnswerCache(CacheEpoch(index, pins, parameters), parameters, max_bytes=settings.cache_max_bytes)
 
     async def close_answers(_: web.Application) -> None:
         await answers.close()
@@ -180,20 +188,45 @@ def make_app(
         database_url=settings.needed_database_url(),
         scrape=scrape,
         release=settings.release or version("instrument-registry"),
-        description=orjson.dumps(
-            describe(
-                ENDPOINTS,
-                Facts(
-                    version("instrument-registry"),
-                    parameters.max_results_per_page,
-                    limits,
-                    frozenset(settings.anonymous_scopes),
-                ),
-            )
-        ),
+        describe=_described(parameters, limits, frozenset(settings.anonymous_scopes)),
     )
     app.add_routes(route_table())
     return app
+
+
+def _live_parameters(
+    app: web.Application, settings: Settings, given: Parameters, died: "asyncio.Future[None]"
+) -> LiveParameters:
+    """The parameters, which follow the configuration service, if there is one, while the application runs."""
+    if settings.config_url is None:
+        return LiveParameters(given)
+    service = config_service(settings.config_url.get_secret_value(), settings.config_poll_s)
+    parameters = LiveParameters(given, service.address)
+
+    async def service_context(_: web.Application) -> AsyncIterator[None]:
+        await service.open()
+        await read_once(parameters, service)
+        yield
+        await service.close()
+
+    following = partial(follow, parameters, service, settings.config_poll_s)
+    app.cleanup_ctx.append(service_context)
+    app.cleanup_ctx.append(_background("follow the configuration service", following, died))
+    return parameters
+
+
+def _described(
+    parameters: LiveParameters, limits: ProfileLimits, anonymous_scopes: frozenset[str]
+) -> Callable[[], bytes]:
+    """Makes the description; the one made last is kept."""
+
+    @lru_cache(maxsize=1)
+    def described(max_limit: int) -> bytes:
+        facts = Facts(version("instrument-registry"), max_limit, limits, anonymous_scopes)
+        return orjson.dumps(describe(ENDPOINTS, facts))
+
+    described(parameters.max_results_per_page)
+    return lambda: described(parameters.max_results_per_page)
 
 
 def _open_pool(settings: Settings, query_loggers: Sequence[QueryLogger]) -> Postgres:
@@ -209,7 +242,7 @@ def _open_pool(settings: Settings, query_loggers: Sequence[QueryLogger]) -> Post
     )
 
 
-def _open_search_redis(settings: Settings, parameters: Parameters, url: str, hooks: Hooks) -> Redis:
+def _open_search_redis(settings: Settings, parameters: LiveParameters, url: str, hooks: Hooks) -> Redis:
     return open_search_redis(
         url,
         pool_size=settings.redis_pool_size,

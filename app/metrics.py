@@ -170,6 +170,29 @@ PROFILE_COPIES_READABLE: Final = Gauge(
     "registry_profile_copies_readable",
     "1 while profiles are read from their copies in Redis, 0 while Postgres answers all reads.",
 )
+PARAMETER_INFO: Final = Gauge(
+    "registry_parameter_info",
+    "1 for the source that a parameter has its value from, else 0.",
+    ("parameter", "source"),
+)
+PARAMETER_VALUE: Final = Gauge(
+    "registry_parameter_value", "A parameter's value, in its unit; flags are 0 or 1.", ("parameter",)
+)
+PARAMETER_PROBLEM: Final = Gauge(
+    "registry_parameter_problem",
+    "1 while the configuration service has no usable value of a parameter, and the environment none, else 0.",
+    ("parameter",),
+)
+CONFIG_SERVICE_UP: Final = Gauge(
+    "registry_config_service_up",
+    "1 while the configuration service answers, else 0; no sample where none is set.",
+    ("service",),
+)
+CONFIG_SERVICE_AGE_SECONDS: Final = Gauge(
+    "registry_config_service_age_seconds",
+    "Seconds since the configuration service was last read; until it first was, since the start.",
+    ("service",),
+)
 WORKERS: Final = Gauge("registry_workers", "Worker processes of the API that serve.")
 WORKERS_ENDED: Final = Counter("registry_workers_ended", "Worker processes that ended without being told to.")
 RELOADS: Final = Counter(
@@ -201,6 +224,11 @@ MERGED: Final = {
     "registry_index_generation": Merging.MAX,
     "registry_stream_listeners": Merging.SUM,
     "registry_profile_copies_readable": Merging.MIN,
+    "registry_parameter_info": Merging.MAX,
+    "registry_parameter_value": Merging.MAX,
+    "registry_parameter_problem": Merging.MAX,
+    "registry_config_service_up": Merging.MIN,
+    "registry_config_service_age_seconds": Merging.MAX,
     "registry_workers": Merging.SUM,
 }
 """The gauges of the API's processes, by name: what is shared out is summed, and of what each sees for itself

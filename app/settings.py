@@ -11,6 +11,7 @@ from pydantic_settings import NoDecode, SettingsConfigDict
 from app.domain.access import SCOPES
 from app.domain.profile import MAX_MEMBERS
 from app.environment import EnvironmentModel, SettingsError, variable_name
+from app.parameters.address import parse_address
 from app.store.sentinel_url import is_sentinel_url, parse_sentinel_url
 
 
@@ -72,6 +73,11 @@ def _web_url(url: str) -> str:
     return url
 
 
+def _config_url(url: SecretStr) -> SecretStr:
+    parse_address(url.get_secret_value())
+    return url
+
+
 def _visible(key: SecretStr) -> SecretStr:
     text = key.get_secret_value()
     if not (text and text.isascii() and text.isprintable() and " " not in text):
@@ -101,6 +107,8 @@ class Settings(EnvironmentModel):
     workers: Annotated[int, Field(ge=1, le=256)] = 1
     release: Annotated[str, Field(min_length=1, max_length=100)] | None = None
     data_dir: Path = Path(".data")
+    config_url: Annotated[SecretStr, AfterValidator(_config_url)] | None = None
+    config_poll_s: Annotated[float, Field(ge=0.1, le=3600)] = 5.0
     demo_key: Annotated[SecretStr, AfterValidator(_visible)] | None = None
     anonymous_scopes: Annotated[
         tuple[str, ...], NoDecode, BeforeValidator(_split), AfterValidator(_known_scopes)

@@ -29,6 +29,8 @@ from app.domain.instrument import public_id
 from app.environment import SettingsError
 from app.logs import configure_logs
 from app.parameters.definitions import Parameters
+from app.parameters.following import follow, opened
+from app.parameters.live import LiveParameters
 from app.settings import Settings
 from app.store.index_jobs import IndexJobs, Job, JobKind, JobState
 from app.store.index_view import read_index_view
@@ -37,7 +39,7 @@ from app.store.postgres import open_connection
 from app.store.redis import open_search_redis
 from app.terminal import fail, messages, output, print_table
 from indexer.health import health_server
-from indexer.runner import SETTLE_INTERVALS, RunnerSettings, run
+from indexer.runner import SETTLE_INTERVALS, RunnerSettings, run, until_first
 from indexer.verify import Drift, verify
 
 cli = typer.Typer(
@@ -68,7 +70,7 @@ def run_loop() -> None:
     Example: REGISTRY_DATABASE_URL=... REGISTRY_REDIS_URL=... instrument-registry indexer run
     """
     settings = Settings.from_environment()
-    parameters = Parameters.from_environment()
+    given = Parameters.from_environment()
     _, redis_url = _urls(settings)
     configure_logs(settings.log_level, settings.log_format)
 
@@ -80,7 +82,13 @@ def run_loop() -> None:
             if settings.indexer_port is not None:
                 await stack.enter_async_context(health_server(settings.indexer_host, settings.indexer_port))
             client = await stack.enter_async_context(_redis(redis_url))
-            await run(_runner_settings(settings, parameters), client, stop)
+            parameters, service = await stack.enter_async_context(
+                opened(given, settings.config_url, settings.config_poll_s)
+            )
+            work = [run(_runner_settings(settings, parameters), client, stop)]
+            if service is not None:
+                work.append(follow(parameters, service, settings.config_poll_s))
+            await until_first(*work)
 
     uvloop.run(loop())
 
@@ -137,13 +145,13 @@ def verify_index(
     Example: instrument-registry indexer verify --repair
     """
     settings = Settings.from_environment()
-    settle_s = SETTLE_INTERVALS * Parameters.from_environment().search_index_refresh
-    drift = uvloop.run(_compare(settings, settle_s))
+    configure_logs("warning", "text")
+    drift = uvloop.run(_compare(settings))
     if repair and (drift.is_repairable or drift.parked):
         job = uvloop.run(_request(JobKind.REPAIR, watch=False))
         checks = job.checks or {}
         output.print(f"Repaired: {checks.get('written', 0):,} written, {checks.get('removed', 0):,} removed")
-        drift = uvloop.run(_compare(settings, settle_s))
+        drift = uvloop.run(_compare(settings))
     if not drift.clean:
         sys.exit(1)
 
@@ -153,9 +161,10 @@ def _print_parked(job: Job) -> None:
         output.print(f"But for {parked:,} parked rows; instrument-registry indexer status names them.")
 
 
-async def _compare(settings: Settings, settle_s: float) -> Drift:
+async def _compare(settings: Settings) -> Drift:
     """What drifts, printed."""
     database_url, redis_url = _urls(settings)
+    settle_s = SETTLE_INTERVALS * (await _parameters(settings)).search_index_refresh
     async with _redis(redis_url) as client:
         drift = await verify(database_url, client, settle_s)
     output.print(f"Generation {drift.generation}: {drift.rows:,} rows compared")
@@ -195,9 +204,8 @@ async def _request(kind: JobKind, *, watch: bool) -> Job:
         if not requested.created:
             messages.print(f"Following job {job_id}, which was already asked for.")
         stop = asyncio.Event()
-        runner = asyncio.ensure_future(
-            run(_runner_settings(settings, Parameters.from_environment()), client, stop)
-        )
+        parameters = await _parameters(settings)
+        runner = asyncio.ensure_future(run(_runner_settings(settings, parameters), client, stop))
         try:
             job = await _follow(jobs, job_id, watch=watch)
         finally:
@@ -281,12 +289,17 @@ async def _redis(url: str) -> AsyncIterator[Redis]:
         await client.aclose()
 
 
-def _runner_settings(settings: Settings, parameters: Parameters) -> RunnerSettings:
+async def _parameters(settings: Settings) -> LiveParameters:
+    """As they are now, which is long enough for a command."""
+    async with opened(Parameters.from_environment(), settings.config_url, settings.config_poll_s) as live:
+        return live[0]
+
+
+def _runner_settings(settings: Settings, parameters: LiveParameters) -> RunnerSettings:
     return RunnerSettings(
         settings.needed_database_url(),
         f"{socket.gethostname()}:{os.getpid()}:{time.time_ns()}",
-        parameters.search_index_refresh,
-        parameters.search_timeout,
+        parameters,
         settings.stream_retention_hours * 3600.0,
         settings.abandoned_index_hours * 3600.0,
     )

@@ -17,6 +17,7 @@ from redis.asyncio import Redis
 
 from app import metrics
 from app.domain.errors import Conflict, Unavailable
+from app.parameters.live import LiveParameters
 from app.store.index_jobs import CHANGES_CHANNEL, JOBS_CHANNEL, IndexJobs, JobKind, JobState, Taken
 from app.store.index_state import index_info, read_live_state, read_parked, read_state
 from app.store.index_writer import IndexWriter, shown_token
@@ -56,9 +57,8 @@ class RunnerSettings:
     database_url: str
     holder: str
     """Names this process in the lease."""
-    refresh_s: float
-    search_timeout_ms: int
-    """For a page of what a dynamic profile selects."""
+    parameters: LiveParameters
+    """How long a refresh is waited for, and a page of what a dynamic profile selects."""
     events_kept_s: float
     """How long the events of streams are kept; the audit trail always is."""
     abandoned_after_s: float
@@ -88,7 +88,7 @@ async def _take_turn(
             return
         await _wait(stop, LEASE_S / 4)
     try:
-        await _until_first(
+        await until_first(
             lease.keep(token),
             _Leader(settings, client, token).lead(stop),
             *_chores(settings, client),
@@ -102,6 +102,10 @@ async def _take_turn(
 
 def _chores(settings: RunnerSettings, client: Redis) -> list[Awaitable[None]]:
     url, holder = settings.database_url, settings.holder
+
+    async def take_sample() -> None:
+        await sample(url, client, SETTLE_INTERVALS * settings.parameters.search_index_refresh)
+
     chores: list[tuple[str, Callable[[], Awaitable[None]], float]] = [
         ("remove what has expired", partial(keep_house, url, settings.events_kept_s), 60.0),
         (
@@ -110,13 +114,13 @@ def _chores(settings: RunnerSettings, client: Redis) -> list[Awaitable[None]]:
             60.0,
         ),
         ("let take effect what is due", partial(take_effect, url), 1.0),
-        ("sample the index", partial(sample, url, client, SETTLE_INTERVALS * settings.refresh_s), 180.0),
+        ("sample the index", take_sample, 180.0),
         ("measure the index", partial(measure, url, client), 15.0),
     ]
     return [repeat(*chore) for chore in chores]
 
 
-async def _until_first(*tasks: Awaitable[None]) -> None:
+async def until_first(*tasks: Awaitable[None]) -> None:
     """Run until one of them ends, end the others, and raise what it raised."""
     running = [asyncio.ensure_future(task) for task in tasks]
     try:
@@ -144,6 +148,7 @@ class _Leader:
         self._settings = settings
         self._client = client
         self._writer = IndexWriter(client, token)
+        self._parameters = settings.parameters
         self._wake = asyncio.Event()
         self._kept: int | None = None
         """The generation that was live before."""
@@ -167,16 +172,20 @@ class _Leader:
             stopping = asyncio.ensure_future(stop.wait())
             stopping.add_done_callback(lambda _: self._wake.set())
             try:
-                await self._tidy(jobs)
-                while not stop.is_set():
-                    self._wake.clear()
-                    # Until there is nothing left to do: what changed meanwhile may wake nobody else.
-                    if await self._carry_out_next_job(jobs, stop) or await self._needs_rebuild(jobs):
-                        continue
-                    await _wait(self._wake, self._settings.refresh_s)
-                    await _wait(stop, SETTLE_S)
+                with self._parameters.listening(self._wake.set):  # a shorter wait is not waited for
+                    await self._work(jobs, stop)
             finally:
                 stopping.cancel()
+
+    async def _work(self, jobs: IndexJobs, stop: asyncio.Event) -> None:
+        await self._tidy(jobs)
+        while not stop.is_set():
+            self._wake.clear()
+            # Until there is nothing left to do: what changed meanwhile may wake nobody else.
+            if await self._carry_out_next_job(jobs, stop) or await self._needs_rebuild(jobs):
+                continue
+            await _wait(self._wake, self._parameters.search_index_refresh)
+            await _wait(stop, SETTLE_S)
 
     def _woken(self, *_: object) -> None:
         self._wake.set()
@@ -258,7 +267,7 @@ class _Leader:
 
     async def _tell_listeners(self, generation: int) -> None:
         self._told = await tell_listeners(
-            self._settings.database_url, self._client, generation, self._settings.search_timeout_ms
+            self._settings.database_url, self._client, generation, self._parameters.search_timeout
         )
 
     async def _carry_out_next_job(self, jobs: IndexJobs, stop: asyncio.Event) -> bool:
@@ -336,7 +345,7 @@ class _Leader:
                 done = await roll_back(*arguments, job)
             else:
                 with metrics.REBUILD_SECONDS.time():
-                    done = await rebuild(*arguments, search_timeout_ms=self._settings.search_timeout_ms)
+                    done = await rebuild(*arguments, search_timeout_ms=self._parameters.search_timeout)
             log.info("generation live", generation=done.generation)
             swapped = done
             progress.enter("pruning")
@@ -347,12 +356,12 @@ class _Leader:
         async def keep_live_fresh() -> None:
             while True:
                 self._wake.clear()
-                await _wait(self._wake, self._settings.refresh_s)
+                await _wait(self._wake, self._parameters.search_index_refresh)
                 # The kept one goes when the job succeeds; the next refresh brings it level if not.
                 await self._refresh(also_kept=False)
 
         with contextlib.suppress(JobCancelled):
-            await _until_first(work(), report_until_cancelled(), keep_live_fresh(), _until_set(stop))
+            await until_first(work(), report_until_cancelled(), keep_live_fresh(), _until_set(stop))
         self._told = False  # the next refresh compares with what is live now
         await jobs.report(job.id, progress.phase, progress.done, progress.total)
         return swapped

@@ -25,6 +25,7 @@
         ├── PostgresUnavailable
         ├── RedisUnavailable
         ├── ProviderUnavailable   no key of the OpenID provider is known
+        ├── ConfigServiceUnavailable  the parameters cannot be read or registered
         ├── IndexNotReady     no generation is live yet
         ├── SearchesExhausted this process makes as many searches as it may
         ├── StreamsExhausted  this process serves as many streams as it may
@@ -223,6 +224,10 @@ class ProviderUnavailable(Unavailable):
     """Comes from `app.auth.tokens`, which alone speaks to the provider."""
 
     retry_after_s = 10
+
+
+class ConfigServiceUnavailable(Unavailable):
+    """The commands `config` meet it; a running process keeps the values that it has."""
 
 
 class IndexNotReady(Unavailable):

@@ -12,6 +12,7 @@ import math
 import time
 from typing import Final
 
+from app.parameters.live import LiveParameters
 from app.store.index_state import IndexState
 from app.store.pins import Pins
 from app.store.search_index import SearchIndex
@@ -23,14 +24,12 @@ GRACE_SHARE: Final = 0.1
 class CacheEpoch:
     """The epoch of one process: a number that only grows."""
 
-    def __init__(self, index: SearchIndex, pins: Pins, refresh_s: float) -> None:
+    def __init__(self, index: SearchIndex, pins: Pins, parameters: LiveParameters) -> None:
         self._index = index
         self._pins = pins
-        self._refresh_s = refresh_s
-        self.grace_s = min(MAX_GRACE_S, refresh_s * GRACE_SHARE)
-        self.interval_s = refresh_s - self.grace_s
+        self._parameters = parameters
         self.number = 0
-        self.began_at = -refresh_s
+        self.began_at = -math.inf
         self.is_over = False
         """Whether documents have changed since it began, though the next has not begun."""
         self._state: IndexState | None = None
@@ -40,6 +39,14 @@ class CacheEpoch:
         """The monotonic clock when the index was last known to be as it was when the epoch began."""
         self._unchanged_before = -math.inf
         """The same of the epoch before."""
+
+    @property
+    def grace_s(self) -> float:
+        return min(MAX_GRACE_S, self._parameters.search_index_refresh * GRACE_SHARE)
+
+    @property
+    def interval_s(self) -> float:
+        return self._parameters.search_index_refresh - self.grace_s
 
     def follow(self) -> None:
         """Begin the next epoch, if it is time. To be called before what was kept is looked at, and before
@@ -71,7 +78,7 @@ class CacheEpoch:
         )
 
     def _is_in_time(self, moment: float) -> bool:
-        return time.monotonic() - moment <= self._refresh_s
+        return time.monotonic() - moment <= self._parameters.search_index_refresh
 
     def current_age_s(self, number: int, generation: int | None) -> float | None:
         """The index's age, where it still holds what was read of a generation in an epoch; else None."""

@@ -15,6 +15,7 @@ from typing import Any, Final
 from app.domain.cursor import Cursor
 from app.domain.errors import RedisUnavailable, SearchTimedOut
 from app.domain.query import Search
+from app.parameters.live import LiveParameters
 from app.search.cells import Cells, is_countable
 from app.search.command import search_command
 from app.search.expression import EVERYTHING, Plan
@@ -37,14 +38,14 @@ SORTED_WHOLE: Final = 1_000
 class OrderedPages:
     """Methods raise CursorExpired where the generation is gone, RedisUnavailable and SearchTimedOut.
 
-    `optimised` False: everything that matches is looked at.
+    Without QUERY_OPTIMIZATION everything that matches is looked at.
     """
 
-    def __init__(self, index: SearchIndex, cells: CellCounts, *, optimised: bool) -> None:
+    def __init__(self, index: SearchIndex, cells: CellCounts, parameters: LiveParameters) -> None:
         self._index = index
         self._cells = cells
         self._samples = KeySamples(index)
-        self._optimised = optimised
+        self._parameters = parameters
 
     async def page(
         self, generation: int, search: Search, plan: Plan, cursor: Cursor | None, timeout_ms: int
@@ -55,7 +56,7 @@ class OrderedPages:
         start = None if cursor is None else cursor.after
         if not plan.tiers:
             found = _Found()
-        elif self._optimised and is_countable(search):
+        elif self._parameters.query_optimization and is_countable(search):
             found = await self._from_catalog(asked, search, start, skip)
         else:
             found = await self._from_matches(asked, start, skip)
@@ -133,7 +134,8 @@ class OrderedPages:
         Many are sorted by the number first: by texts that would take several times as long.
         """
         replies, commands = [], []
-        if are_many and part.end is None and asked.plan.order.text and self._optimised:
+        is_by_text = are_many and part.end is None and asked.plan.order.text
+        if is_by_text and self._parameters.query_optimization:
             by_number = asked.command(part, skip, limit, by_number=True)
             (answer,) = await self._index.execute([by_number], asked.timeout_ms)
             replies.append(parse_reply(answer, asked.plan.order.field))

@@ -16,6 +16,7 @@ from uuid import UUID
 import orjson
 from redis.asyncio import Redis
 
+from app.parameters.live import LiveParameters
 from app.store.matches import read_live_matches
 from app.store.postgres import Connection, Postgres
 from app.store.profile_changes import SQL, append, tell_instruments, tell_membership
@@ -40,9 +41,10 @@ class EventPage:
 class ProfileWatches:
     """Methods raise PostgresUnavailable."""
 
-    def __init__(self, postgres: Postgres, client: Redis, search_timeout_ms: int) -> None:
+    def __init__(self, postgres: Postgres, client: Redis, parameters: LiveParameters) -> None:
         self._postgres = postgres
-        self._read_matches = partial(read_live_matches, client, timeout_ms=search_timeout_ms)
+        self._client = client
+        self._parameters = parameters
 
     async def begin(self, author: Author, profile_id: UUID) -> int:
         """The number of the newest event; everything later will be told, while the watch is kept.
@@ -59,7 +61,9 @@ class ProfileWatches:
                 await tell_instruments(connection, [profile_id])
             if not is_compared:
                 async with connection.transaction():
-                    await tell_membership(connection, profile_id, self._read_matches)
+                    timeout_ms = self._parameters.search_timeout
+                    read_matches = partial(read_live_matches, self._client, timeout_ms=timeout_ms)
+                    await tell_membership(connection, profile_id, read_matches)
             last_event = await connection.fetchval(SQL["last_event"], profile_id)
         if last_event is None:
             raise no_such_profile(profile_id)

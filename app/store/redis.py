@@ -126,6 +126,15 @@ def open_search_redis(
     return open_redis(url, pool_size=pool_size, timeout_s=timeout_s, on_connect=_prepare_engine, kind=kind)
 
 
+def bound_replies(client: "Redis", timeout_s: float) -> None:
+    """From now on replies are waited for so long, on connections that are open as well."""
+    pool = client.connection_pool
+    pool.update_connection_kwargs(socket_timeout=timeout_s)
+    for connections in (pool._get_free_connections(), pool._get_in_use_connections()):  # noqa: SLF001
+        for connection in connections:
+            connection.socket_timeout = timeout_s
+
+
 @cache
 def script_text(name: str) -> str:
     return resources.files("app.store").joinpath("lua", f"{name}.lua").read_text(encoding="utf-8")

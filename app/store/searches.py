@@ -17,7 +17,7 @@ from app.domain.errors import (
 )
 from app.domain.query import Search, Sort
 from app.domain.ranking import Way
-from app.parameters.definitions import Parameters
+from app.parameters.live import LiveParameters
 from app.search.command import profile_command, profile_of
 from app.search.expression import PINNED, SUGGESTED, Plan, exact_plan, search_plan, typo_plan
 from app.search.facets import with_instruments
@@ -68,20 +68,27 @@ class Searches:
     """Methods raise Unavailable where neither server can answer."""
 
     def __init__(
-        self, index: SearchIndex, degraded: DegradedSearch, pins: Pins, parameters: Parameters
+        self, index: SearchIndex, degraded: DegradedSearch, pins: Pins, parameters: LiveParameters
     ) -> None:
         cells = CellCounts(index)
         self._index = index
         self._exact = ExactPages(index)
         self._ranked = RankedPages(index)
-        self._ordered = OrderedPages(index, cells, optimised=parameters.query_optimization)
+        self._ordered = OrderedPages(index, cells, parameters)
         self._facets = Facets(index, cells)
         self._degraded = degraded
         self._pins = pins
-        self._optimised = parameters.query_optimization
-        search_timeout_ms = parameters.search_timeout
-        self._timeout_ms = max(1, min(search_timeout_ms, index.share_ms - round(REPLY_GRACE_S * 1000)))
-        self._more_timeout_ms = min(search_timeout_ms, MORE_SHARES * index.share_ms)
+        self._parameters = parameters
+        self._share_ms = max(1, index.share_ms - round(REPLY_GRACE_S * 1000))
+        self._more_ms = MORE_SHARES * index.share_ms
+
+    @property
+    def _timeout_ms(self) -> int:
+        return min(self._parameters.search_timeout, self._share_ms)
+
+    @property
+    def _more_timeout_ms(self) -> int:
+        return min(self._parameters.search_timeout, self._more_ms)
 
     async def search(self, search: Search, cursor: Cursor | None, *, guess: bool = True) -> Page:
         """A cursor leads on in the index alone; with one, raises CursorExpired and SearchTimedOut besides.
@@ -138,7 +145,8 @@ class Searches:
         else:
             generation, pinned = cursor.generation, cursor.pinned
         is_first = cursor is None and not search.offset and search.sort is Sort.RELEVANCE
-        if self._optimised and is_first and not pinned and (plan := exact_plan(search)) is not None:
+        may_be_short = self._parameters.query_optimization and is_first and not pinned
+        if may_be_short and (plan := exact_plan(search)) is not None:
             page = await self._exact.page(Plans.EXACT, plan, search, timeout_ms)
             if page is not None:
                 return await self._with_facets(page, search, plan, timeout_ms) if search.facets else page

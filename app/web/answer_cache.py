@@ -18,6 +18,7 @@ import structlog
 
 from app import metrics
 from app.domain.errors import RegistryError
+from app.parameters.live import LiveParameters
 from app.store.cache_epoch import CacheEpoch
 from app.tasks import end_tasks
 from app.web.headers import INDEX_GENERATION, generation_text
@@ -74,11 +75,11 @@ Make: TypeAlias = Callable[[], Awaitable[Answer]]
 
 
 class AnswerCache:
-    """`ttl_s` 0: nothing is kept."""
+    """While CACHE_TTL_SECONDS is 0 nothing is kept."""
 
-    def __init__(self, epoch: CacheEpoch, *, ttl_s: float, max_bytes: int) -> None:
+    def __init__(self, epoch: CacheEpoch, parameters: LiveParameters, *, max_bytes: int) -> None:
         self._epoch = epoch
-        self._ttl_s = ttl_s
+        self._parameters = parameters
         self._max_bytes = max_bytes
         self._kept: OrderedDict[Hashable, Answer] = OrderedDict()
         """The one that was asked for longest ago comes first."""
@@ -97,7 +98,7 @@ class AnswerCache:
         answer = self._kept.get(key)
         if answer is None:
             return None
-        if time.monotonic() >= answer.made_at + self._ttl_s:
+        if time.monotonic() >= answer.made_at + self._parameters.cache_ttl_seconds:
             self._drop(key, "expired")
             return None
         if self._epoch.is_current(answer.epoch, answer.made_at):
@@ -141,7 +142,8 @@ class AnswerCache:
                 del self._making[key]
             if not making.done():
                 making.set_result(answer)
-        if self._ttl_s > 0 and answer.is_whole and answer.generation is not None:
+        is_lasting = answer.is_whole and answer.generation is not None
+        if is_lasting and self._parameters.cache_ttl_seconds > 0:
             self._keep(key, answer, epoch)
         return answer
 

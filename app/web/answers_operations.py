@@ -1,10 +1,12 @@
-"""The JSON that operations are answered, as models for its description: the index, its jobs, health."""
+"""The JSON that operations are answered, as models for its description: the index and its jobs, parameters,
+health."""
 
 from datetime import datetime
 from typing import Annotated, Literal
 
 from pydantic import Field
 
+from app.parameters.live import Source
 from app.store.index_jobs import JobKind, JobState
 from app.store.refreshes import RefreshEntry
 from app.web.answers import InstrumentId, Shown
@@ -83,6 +85,43 @@ class IndexJobs(Shown):
     jobs: list[IndexJob]
     next_before: int | None
     """`before` of the next page; null on the last."""
+
+
+class Parameter(Shown):
+    """What operations tune, as it holds now."""
+
+    name: str
+    value: bool | int | float
+    unit: str | None
+    minimum: float | None
+    maximum: float | None
+    default: bool | int | float
+    source: Source
+    """`service (last good)`: the configuration service does not answer, or has no usable value any more."""
+    problem: str | None
+    """Why the configuration service's value does not hold, where it should."""
+    since: datetime
+    """When value, source or problem last changed."""
+
+
+class ConfigServiceState(Shown):
+    """The configuration service, as this process sees it."""
+
+    kind: Literal["etcd", "http"]
+    url: str
+    """Without user and password."""
+    up: bool
+    problem: str | None
+    read_at: datetime | None
+    """When it was last read."""
+
+
+class Config(Shown):
+    """The parameters of the process that answers."""
+
+    parameters: list[Parameter]
+    service: ConfigServiceState | None
+    """Null: none is set."""
 
 
 class Liveness(Shown):

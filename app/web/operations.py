@@ -9,6 +9,7 @@ from aiohttp import hdrs, web
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from app.domain.errors import PostgresUnavailable, RedisUnavailable
+from app.parameters.shown import shown
 from app.store.index_state import IndexState
 from app.web.finished import FinishedResponse
 from app.web.json_answer import json_answer
@@ -74,12 +75,17 @@ async def prometheus(request: web.Request) -> web.Response:
 
 
 async def openapi(request: web.Request) -> web.Response:
-    description = request.app[SERVICES].description
+    description = request.app[SERVICES].describe()
     digest = blake2b(description, digest_size=8).hexdigest()
     headers = {hdrs.ETAG: entity_tag(digest), hdrs.CACHE_CONTROL: "no-cache"}
     if is_known(request, digest):
         return web.Response(status=HTTPStatus.NOT_MODIFIED, headers=headers)
     return FinishedResponse(description, headers=headers)
+
+
+async def config(request: web.Request) -> web.Response:
+    """The parameters as they hold in the process that answers."""
+    return json_answer(shown(request.app[SERVICES].parameters))
 
 
 async def _postgres_word(services: Services) -> str:

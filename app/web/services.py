@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 from app.auth.credentials import Credentials
 from app.auth.rate_limits import RateLimits
 from app.domain.access import Principal, Quota
-from app.parameters.definitions import Parameters
+from app.parameters.live import LiveParameters
 from app.store.lookups import Lookups
 from app.store.postgres import Postgres
 from app.store.profiles import Profiles
@@ -26,7 +26,7 @@ from app.web.profile_streams import ProfileStreams
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    parameters: Parameters
+    parameters: LiveParameters
     postgres: Postgres
     index: SearchIndex
     """Where searches are answered from: a replica, perhaps."""
@@ -49,8 +49,8 @@ class Services:
     """For those who take a connection of their own."""
     scrape: Callable[[], Awaitable[bytes]]
     """Makes the metrics, in Prometheus's text format. Raises Unavailable."""
-    description: bytes
-    """The OpenAPI document."""
+    describe: Callable[[], bytes]
+    """The OpenAPI document, as of the parameters that hold now."""
     release: str
 
 

@@ -18,6 +18,7 @@ from app.ingest.importer import ImportReport, import_rows
 from app.ingest.rows import RowSource
 from app.main import make_app
 from app.parameters.definitions import Parameters
+from app.parameters.live import LiveParameters
 from app.settings import Settings
 from app.store.copy_epochs import CopyEpochs
 from app.store.copy_server import CopyServer
@@ -31,6 +32,7 @@ from app.tasks import end_tasks
 from app.web.server import ProblemRunner
 from indexer.runner import RunnerSettings, run
 from indexer.verify import Drift, verify
+from tests.integration.config_services import Etcd, WebService
 from tests.integration.openid import Provider
 
 Client: TypeAlias = ClientSession
@@ -57,13 +59,17 @@ UNCACHED: Final = Parameters(cache_ttl_seconds=0)
 """So that every answer is as the index is."""
 
 
+def refreshing(interval_s: float) -> LiveParameters:
+    return LiveParameters(Parameters(search_index_refresh=interval_s))
+
+
 @asynccontextmanager
 async def running_indexer(
     database_url: str,
     client: Redis,
     *,
     holder: str = "tests",
-    refresh_s: float = 30.0,
+    parameters: LiveParameters | None = None,
     abandoned_after_s: float = 24 * 3600.0,
 ) -> AsyncIterator[None]:
     """An indexer that runs meanwhile and must not fail."""
@@ -71,8 +77,7 @@ async def running_indexer(
     settings = RunnerSettings(
         database_url,
         holder,
-        refresh_s,
-        search_timeout_ms=5000,
+        parameters or LiveParameters(Parameters()),
         events_kept_s=24 * 3600.0,
         abandoned_after_s=abandoned_after_s,
     )
@@ -228,3 +233,19 @@ async def provider() -> AsyncIterator[Provider]:
     await provider.start()
     yield provider
     await provider.stop()
+
+
+@pytest.fixture
+async def etcd(tmp_path: Path) -> AsyncIterator[Etcd]:
+    etcd = Etcd(tmp_path)
+    await etcd.start()
+    yield etcd
+    await etcd.stop()
+
+
+@pytest.fixture
+async def web_service() -> AsyncIterator[WebService]:
+    service = WebService()
+    await service.start()
+    yield service
+    await service.stop()

@@ -14,6 +14,7 @@ from redis.asyncio import Redis
 from app.domain.access import INDEX_ADMIN, INSTRUMENTS_READ
 from app.domain.errors import SearchTimedOut
 from app.parameters.definitions import Parameters
+from app.parameters.live import LiveParameters
 from app.store.cache_epoch import CacheEpoch
 from app.store.index_jobs import IndexJobs, JobKind
 from app.store.index_state import read_live_state
@@ -30,6 +31,7 @@ from tests.integration.conftest import (
     carry_out,
     eventually,
     get_json,
+    refreshing,
     running_api,
 )
 
@@ -193,11 +195,15 @@ async def test_nothing_is_kept_that_postgres_answered(
 # The cache itself: its epoch, and what becomes of those who make an answer.
 
 
+def kept_for(seconds: int) -> LiveParameters:
+    return LiveParameters(Parameters(cache_ttl_seconds=seconds))
+
+
 @asynccontextmanager
 async def open_epoch(database_url: str, redis_client: Redis, refresh_s: float) -> AsyncIterator[CacheEpoch]:
     index = SearchIndex(redis_client, share_ms=5000)
     await index.read_state()
-    epoch = CacheEpoch(index, Pins(SearchPins(Postgres(database_url, 1))), refresh_s)
+    epoch = CacheEpoch(index, Pins(SearchPins(Postgres(database_url, 1))), refreshing(refresh_s))
     epoch.follow()
     yield epoch
     await index.close()
@@ -219,7 +225,7 @@ async def test_a_trickle_of_changes_does_not_empty_it_every_time(
     database_url: str, redis_client: Redis, filled: None
 ) -> None:
     async with open_epoch(database_url, redis_client, refresh_s=1000) as epoch:
-        cache = AnswerCache(epoch, ttl_s=1000, max_bytes=1 << 20)
+        cache = AnswerCache(epoch, kept_for(1000), max_bytes=1 << 20)
         first = epoch.number
         await change(redis_client, epoch)
         epoch.follow()
@@ -239,7 +245,7 @@ async def test_what_has_become_old_is_given_while_it_is_made_anew(
     database_url: str, redis_client: Redis, filled: None
 ) -> None:
     async with open_epoch(database_url, redis_client, refresh_s=1000) as epoch:
-        cache = AnswerCache(epoch, ttl_s=1000, max_bytes=1 << 20)
+        cache = AnswerCache(epoch, kept_for(1000), max_bytes=1 << 20)
         await cache.made("k", partial(answer, b"old"))
         await cache.made("forgotten", partial(answer, b"old"))
         epoch._begin(has_grace=True)
@@ -265,7 +271,7 @@ async def test_a_process_that_is_asked_seldom_gives_nothing_too_old(
     database_url: str, redis_client: Redis, filled: None
 ) -> None:
     async with open_epoch(database_url, redis_client, refresh_s=0.4) as epoch:
-        cache = AnswerCache(epoch, ttl_s=1000, max_bytes=1 << 20)
+        cache = AnswerCache(epoch, kept_for(1000), max_bytes=1 << 20)
         await cache.made("k", answer)
         await change(redis_client, epoch)  # and nobody asks for a while
         await asyncio.sleep(0.5)
@@ -275,7 +281,7 @@ async def test_a_process_that_is_asked_seldom_gives_nothing_too_old(
 
 async def test_a_change_of_pins_has_no_grace(database_url: str, redis_client: Redis, filled: None) -> None:
     async with open_epoch(database_url, redis_client, refresh_s=1000) as epoch:
-        cache = AnswerCache(epoch, ttl_s=1000, max_bytes=1 << 20)
+        cache = AnswerCache(epoch, kept_for(1000), max_bytes=1 << 20)
         await cache.made("k", answer)
         epoch._pins._last_event = 1
         assert cache.kept("k", answer) is None
@@ -285,7 +291,7 @@ async def test_an_index_that_cannot_be_read_for_long_ends_everything(
     database_url: str, redis_client: Redis, filled: None
 ) -> None:
     async with open_epoch(database_url, redis_client, refresh_s=0.2) as epoch:
-        cache = AnswerCache(epoch, ttl_s=1000, max_bytes=1 << 20)
+        cache = AnswerCache(epoch, kept_for(1000), max_bytes=1 << 20)
         await cache.made("k", answer)
         assert cache.kept("k", answer) is not None
         await asyncio.sleep(0.2)
@@ -296,7 +302,7 @@ async def test_who_gives_up_leaves_the_others_their_answer(
     database_url: str, redis_client: Redis, filled: None
 ) -> None:
     async with open_epoch(database_url, redis_client, refresh_s=1000) as epoch:
-        cache = AnswerCache(epoch, ttl_s=1000, max_bytes=1 << 20)
+        cache = AnswerCache(epoch, kept_for(1000), max_bytes=1 << 20)
         made = 0
 
         async def make() -> Answer:
@@ -328,7 +334,7 @@ async def test_it_is_bounded_in_number_and_bytes_and_time(
 ) -> None:
     monkeypatch.setattr(answer_cache, "MAX_ENTRIES", 10)
     async with open_epoch(database_url, redis_client, refresh_s=1000) as epoch:
-        cache = AnswerCache(epoch, ttl_s=1000, max_bytes=100_000)
+        cache = AnswerCache(epoch, kept_for(1000), max_bytes=100_000)
 
         async def kept_of(keys: range, body: bytes) -> list[int]:
             for key in keys:
@@ -347,11 +353,15 @@ async def test_it_is_bounded_in_number_and_bytes_and_time(
         for unfit in ({"is_whole": False}, {"generation": None}):
             await cache.made("unfit", partial(answer, **unfit))
             assert cache.kept("unfit", answer) is None
-        nothing = AnswerCache(epoch, ttl_s=0, max_bytes=100_000)
+        nothing = AnswerCache(epoch, kept_for(0), max_bytes=100_000)
         await nothing.made("k", answer)
-        assert nothing.kept("k", answer) is None
-        short = AnswerCache(epoch, ttl_s=0.05, max_bytes=100_000)
-        await short.made("k", answer)
+        assert not nothing._kept
+        parameters = kept_for(60)
+        short = AnswerCache(epoch, parameters, max_bytes=100_000)
+        made = await short.made("k", answer)
         assert short.kept("k", answer) is not None
-        await asyncio.sleep(0.06)
+        made.made_at -= 60
         assert short.kept("k", answer) is None
+        await short.made("k", answer)
+        parameters.cache_ttl_seconds = 0
+        assert short.kept("k", answer) is None, "a change holds for what is kept already"

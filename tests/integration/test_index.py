@@ -32,6 +32,7 @@ from tests.integration.conftest import (
     carry_out,
     current_writer,
     eventually,
+    refreshing,
     running_indexer,
 )
 
@@ -501,7 +502,7 @@ async def test_an_open_transaction_is_measured_and_delays_nobody(
     held = "registry_index_watermark_held_seconds"
     async with (
         open_connection(database_url) as late,
-        running_indexer(database_url, redis_client, refresh_s=0.1),
+        running_indexer(database_url, redis_client, parameters=refreshing(0.1)),
     ):
         transaction = late.transaction()
         await transaction.start()
@@ -539,7 +540,7 @@ async def test_poison_rows_are_parked_and_the_rest_goes_on(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     jobs = IndexJobs(database)
-    async with running_indexer(database_url, redis_client, refresh_s=0.2):
+    async with running_indexer(database_url, redis_client, parameters=refreshing(0.2)):
         poison = await plant_poison(database)
         await eventually(lambda: _is_parked(redis_client, *poison))
         assert "beside the poison" in await indexed_names(redis_client)

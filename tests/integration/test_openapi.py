@@ -15,6 +15,7 @@ from prometheus_client import REGISTRY
 
 from app.auth.api_keys import key_hash
 from app.domain.access import (
+    CONFIG_ADMIN,
     INDEX_ADMIN,
     INSTRUMENTS_READ,
     INSTRUMENTS_WRITE,
@@ -68,7 +69,7 @@ async def api(
     """The API over some instruments, with a key for everything that is described."""
     await import_instruments([FULL, {"symbol": "AAPL", "asset_class": "equity", "delisted_on": "2020-01-31"}])
     await indexer()
-    scopes = (INSTRUMENTS_READ, INSTRUMENTS_WRITE, PROFILES_READ, PROFILES_WRITE, INDEX_ADMIN)
+    scopes = (INSTRUMENTS_READ, INSTRUMENTS_WRITE, PROFILES_READ, PROFILES_WRITE, INDEX_ADMIN, CONFIG_ADMIN)
     await add_key(database_url, owner="fuzzer", scopes=scopes, secret_sha256=key_hash("fuzzer"))
     async with running_api(database_url, redis_url, anonymous_scopes=()) as client:
         yield client
@@ -217,6 +218,8 @@ async def test_answers_are_as_described(api: Client, description: Description) -
         ("profile_stream", f"{profile}/stream?last_event_id=x", {}),
         ("delete_profile", profile, {"headers": match}),
         ("profile_events", f"{profile}/events", {}),
+        ("config", "/v1/admin/config", {}),
+        ("config", "/v1/admin/config", {"headers": {"X-API-Key": "unknown"}}),
         ("live", "/health/live", {}),
         ("ready", "/health/ready", {}),
         ("metrics", "/metrics", {}),

@@ -11,6 +11,7 @@ import orjson
 from app.domain.instrument import parse_public_id
 from app.domain.query import parse_search
 from app.parameters.definitions import Parameters
+from app.parameters.live import LiveParameters
 from app.store.degraded_search import DegradedSearch
 from app.store.pins import Pins
 from app.store.postgres import Postgres
@@ -57,7 +58,7 @@ async def open_searches(database_url: str, redis_url: str) -> AsyncIterator[Sear
     index = SearchIndex(client, share_ms=5000)
     try:
         degraded, pins = DegradedSearch(postgres, max_at_once=1), Pins(SearchPins(postgres))
-        yield Searches(index, degraded, pins, Parameters())
+        yield Searches(index, degraded, pins, LiveParameters(Parameters()))
     finally:
         await index.close()
         await client.aclose()

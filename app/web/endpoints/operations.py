@@ -1,10 +1,10 @@
-"""The endpoints of operations: the index, health, metrics, the description."""
+"""The endpoints of operations: the index, the parameters, health, metrics, the description."""
 
 from http import HTTPStatus
 from typing import Final
 
 from app.domain import errors, query_schema
-from app.domain.access import INDEX_ADMIN
+from app.domain.access import CONFIG_ADMIN, INDEX_ADMIN
 from app.web import answers_operations, headers, index_admin, operations, paths
 from app.web.endpoint import Answer, Endpoint
 
@@ -72,6 +72,15 @@ ENDPOINTS: Final = (
         identifiers=_JOB_ID,
         answers=(Answer(answers_operations.IndexJob, HTTPStatus.ACCEPTED),),
         errors=(errors.Conflict,),
+    ),
+    Endpoint(
+        "config",
+        "GET",
+        "/v1/admin/config",
+        operations.config,
+        CONFIG_ADMIN,
+        summary="Show the parameters, and where each has its value from",
+        answers=(Answer(answers_operations.Config),),
     ),
     Endpoint(
         "live",
