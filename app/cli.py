@@ -11,6 +11,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from app.commands.config import config
 from app.commands.demo import demo
 from app.commands.imports import import_
 from app.commands.keys import keys
@@ -33,6 +34,7 @@ cli = typer.Typer(
 )
 cli.command()(demo)
 cli.command("import")(import_)
+cli.add_typer(config, name="config")
 cli.add_typer(keys, name="keys")
 cli.add_typer(report, name="report")
 cli.add_typer(release, name="release")

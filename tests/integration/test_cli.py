@@ -153,6 +153,7 @@ async def test_commands_do_not_wait_for_what_others_import(tmp_path: Path) -> No
     ("command", "named"),
     [
         ("", ("demo", "migrate", "serve", "import", "indexer", "keys", "loadtest", "report", "rollout")),
+        ("", ("config", "release", "release-evidence", "slo")),
         ("indexer", ("run", "refresh", "rebuild", "rollback", "status", "verify")),
         ("indexer verify", ("Example: instrument-registry indexer verify",)),
     ],
