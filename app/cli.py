@@ -17,8 +17,8 @@ from app.commands.imports import import_
 from app.commands.keys import keys
 from app.commands.release import release, release_evidence
 from app.commands.report import report
-from app.commands.slo import slo
 from app.commands.rollout import rollout
+from app.commands.slo import slo
 from app.domain.errors import RegistryError
 from app.embedded.children import EmbeddedError
 from app.environment import SettingsError
