@@ -94,12 +94,18 @@ def register() -> None:
 @config.command("verify")
 def verify_config(
     file: Annotated[Path, typer.Option("--output", help="The file to write.")] = Path(VERIFICATION_FILE),
+    source: Annotated[
+        Path, typer.Option(help="The clone whose commit this is evidence for; none is named outside of one.")
+    ] = Path(),
 ) -> None:
     """Write whether every parameter is registered and may be used; exit status 1 where one is not.
 
     Example: REGISTRY_CONFIG_URL=etcd://host:2379 instrument-registry config verify --output evidence.json
     """
+    from app.release.source import describe_commit
+
     verdict, lines, document = asyncio.run(_verify(_settings()))
+    document["commit"] = describe_commit(source)
     try:
         file.write_bytes(_json(document) + b"\n")
     except OSError as error:

@@ -2,17 +2,20 @@
 
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Final
 
 import orjson
 import pytest
 
 from app.embedded.children import free_port
 from app.parameters.definitions import NAMES
+from app.release.source import describe_commit
 from tests.integration.config_services import Etcd, WebService, put_all
 from tests.integration.test_cli import Finished, Run, assert_refused, run, run_command
 
 __all__ = ["run"]  # a fixture
 
+ROOT: Final = Path(__file__).parents[2]
 Config = Callable[..., Awaitable[Finished]]
 
 
@@ -73,9 +76,11 @@ async def test_registered_twice_and_verified(config: Config, web_service: WebSer
     )
 
     await backend.put("SEARCH_TIMEOUT", "1000")
-    complete = await config("verify", "--output", "other.json", **where)
+    assert written["commit"] is None, "it was not run in a clone"
+    complete = await config("verify", "--output", "other.json", "--source", str(ROOT), **where)
     assert complete.status == 0 and "Verdict: complete." in complete.output, complete
-    assert orjson.loads((tmp_path / "other.json").read_bytes())["verdict"] == "complete"
+    written = orjson.loads((tmp_path / "other.json").read_bytes())
+    assert (written["verdict"], written["commit"]) == ("complete", describe_commit(ROOT))
 
     shown = await config("show", "--json", **where, QUERY_OPTIMIZATION="false")
     document = orjson.loads(shown.output)

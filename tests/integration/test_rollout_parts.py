@@ -19,7 +19,9 @@ from app.cli import cli
 from app.domain.errors import RegistryError
 from app.embedded.children import free_port, start_child
 from app.monitoring.prometheus import Prometheus, PrometheusUnavailable
-from app.release.signoffs import ROLES, SIGNOFFS_FILE, missing_signoffs
+from app.release.evidence import Inputs, gather
+from app.release.signoffs import ROLES, missing_signoffs, sign
+from app.release.source import Source
 from app.rollout.balancer import Balancer, BalancerUnavailable
 from app.rollout.checks import CheckFailed, read_load_evidence, what_is_wrong
 from app.rollout.folder import Controlled, Folder, FolderError, control
@@ -366,8 +368,9 @@ def test_a_start_that_cannot_be_is_refused(
 
 
 def test_a_signed_release_needs_no_reason(tmp_path: Path) -> None:
-    entries = [{"role": role, "release": "2.0.0"} for role in ROLES]
-    (tmp_path / SIGNOFFS_FILE).write_text("".join(json.dumps(entry) + "\n" for entry in entries))
+    gather("2.0.0", Source.read(ROOT), Inputs(is_before_rollout=True), tmp_path)
+    for role in ROLES:
+        sign(tmp_path, role, "Ada Lovelace", "2.0.0", "the evidence of a test lacks most")
     assert missing_signoffs(tmp_path, "2.0.0") == []
     assert missing_signoffs(tmp_path, "2.0.1") == list(ROLES)
     status, said = invoke(*starting(tmp_path, unsigned=None))

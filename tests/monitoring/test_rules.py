@@ -8,6 +8,7 @@ import pytest
 from prometheus_client import REGISTRY
 
 from app import metrics
+from app.monitoring.queries import USER_ROUTES
 from app.web.routes import ENDPOINTS
 from tests.monitoring.files import (
     DASHBOARD_SOURCE,
@@ -24,10 +25,6 @@ from tests.monitoring.files import (
 )
 from tests.packages import needed
 
-USER_ROUTES = (
-    'route!~"/|/health/.*|/metrics|/openapi.json|/docs.*|/v1/admin/.*|'
-    '/v1/instruments/(bulk|export|changes)|.*/stream|unmatched"'
-)
 REQUIRED = {
     "RegistryLatencyHigh": ("p95_5m", "> 0.15", "5m", "critical"),
     "RegistryErrorsHigh": ("http_errors", "> 0.005", "2m", "critical"),
