@@ -13,7 +13,7 @@ SUITE = instrument-registry $(shell git describe --always --abbrev=40 --dirty --
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test faults rehearsal fuzz lint relevance full-data bench bench-lookup bench-scaling bench-rebuild bench-profiles load-burst load-sustained check lock clean
+.PHONY: help demo test docs faults rehearsal fuzz lint relevance full-data bench bench-lookup bench-scaling bench-rebuild bench-profiles load-burst load-sustained check lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -41,6 +41,9 @@ lint: $(VENV)/dev.installed ## ruff, mypy (strict) and the import rules
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --config pyproject.toml
+
+docs: $(VENV)/dev.installed ## the documentation's site, in site/
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict $(ARGS)
 
 full-data: $(VENV)/dev.installed ## measure import, first fill, refresh and searches on DATA=folder
 	@$(BIN)/python -m loadtests.full_data $(DATA)
@@ -91,7 +94,7 @@ lock: | $(VENV)/bin/python ## write requirements/*.txt anew from pyproject.toml 
 	$(COMPILE) requirements/build.in -o requirements/build.txt
 	$(COMPILE) pyproject.toml -o requirements/service.txt
 	$(COMPILE) pyproject.toml requirements/build.in --extra demo -c requirements/service.txt -o requirements/demo.txt
-	$(COMPILE) pyproject.toml requirements/build.in --extra demo --extra loadtest --extra tracing --extra dev -c requirements/demo.txt -o requirements/dev.txt
+	$(COMPILE) pyproject.toml requirements/build.in --extra demo --extra loadtest --extra tracing --extra docs --extra dev -c requirements/demo.txt -o requirements/dev.txt
 
 clean: ## remove the environment and the demo's data
 	rm -rf $(VENV) .data

@@ -1,0 +1,1 @@
+"""Builds the documentation's site: what MkDocs Material does not do by itself. Not part of the service."""
