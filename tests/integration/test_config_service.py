@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,13 +18,16 @@ from app.auth.api_keys import key_hash
 from app.domain.access import CONFIG_ADMIN, INSTRUMENTS_READ
 from app.domain.errors import ConfigServiceUnavailable, RedisUnavailable
 from app.embedded.children import free_port
+from app.parameters.address import parse_address
 from app.parameters.definitions import Parameters
+from app.parameters.live import LiveParameters
 from app.parameters.service import ConfigService, Unreadable, config_service
 from app.store.api_keys import add_key
 from app.store.index_state import read_live_state
 from app.store.redis import bound_replies, open_redis, redis_errors
+from indexer import runner
 from tests.integration.config_services import Backend, Etcd, Gateway, WebService, put_all, standing_before
-from tests.integration.conftest import Client, WaitLevel, eventually, get_json, running_api
+from tests.integration.conftest import Client, WaitLevel, eventually, get_json, running_api, running_indexer
 from tests.integration.test_workers import Start, start
 
 __all__ = ["start"]  # a fixture
@@ -421,14 +425,18 @@ async def test_every_worker_follows(start: Start, etcd: Etcd) -> None:
     serve = await start(
         2, REGISTRY_CONFIG_URL=etcd.url, REGISTRY_ANONYMOUS_SCOPES="instruments:read,config:admin"
     )
+
+    async def have_all_started() -> bool:
+        return set(serve.workers()) == {0, 1}
+
+    await eventually(have_all_started, 30)
     await etcd.put("MAX_RESULTS_PER_PAGE", "5")
 
     async def have_all_followed() -> bool:
         lines = [orjson.loads(line) for line in serve.log.splitlines() if '"parameter changed"' in line]
-        return {line["worker"] for line in lines if line["value"] == 5} == set(serve.workers())
+        return {line["worker"] for line in lines if line["value"] == 5} == {0, 1}
 
     await eventually(have_all_followed)
-    assert len(serve.workers()) == 2
     for _ in range(8):  # by a new connection each
         assert (await serve.get(f"{SEARCH}?limit=6")).status == 400
     assert await serve.metric('registry_parameter_value{parameter="MAX_RESULTS_PER_PAGE"}') == 5
@@ -446,7 +454,6 @@ async def test_a_url_of_no_service_stops_the_start(start: Start) -> None:
 async def test_the_indexer_follows(
     database_url: str, redis_url: str, redis_client: Redis, backend: Backend, tmp_path: Path
 ) -> None:
-    """How often it refreshes, in the middle of a wait."""
     await put_all(backend, SEARCH_INDEX_REFRESH="3600")
     port = free_port()
     settings = {
@@ -460,20 +467,46 @@ async def test_the_indexer_follows(
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "indexer", "run"), env={**os.environ, **settings}, stderr=output
         )
-    try:
-        await eventually(lambda: is_age(redis_client, lambda age_s: age_s > 2))
-        await backend.put("SEARCH_INDEX_REFRESH", "0.1")
-        for _ in range(5):  # it does not come of the change alone
-            await eventually(lambda: is_age(redis_client, lambda age_s: age_s < 0.5))
-            await asyncio.sleep(0.2)
+
+    async def metric(name: str) -> float:
         async with ClientSession() as session, session.get(f"http://127.0.0.1:{port}/metrics") as response:
-            exported = await response.text()
-        assert 'registry_parameter_value{parameter="SEARCH_INDEX_REFRESH"} 0.1' in exported
+            lines = (await response.text()).splitlines()
+        return next(float(line.rpartition(" ")[2]) for line in lines if line.startswith(name))
+
+    async def is_interval(interval_s: float) -> bool:
+        try:
+            return await metric('registry_parameter_value{parameter="SEARCH_INDEX_REFRESH"}') == interval_s
+        except OSError:  # it is still starting
+            return False
+
+    async def is_busy() -> bool:
+        """What else makes it refresh does so once a second."""
+        before = await metric("registry_refresh_seconds_count")
+        await asyncio.sleep(2)
+        return await metric("registry_refresh_seconds_count") >= before + 5
+
+    try:
+        await eventually(partial(is_interval, 3600), 30)
+        await backend.put("SEARCH_INDEX_REFRESH", "0.1")
+        await eventually(partial(is_interval, 0.1))
+        await eventually(is_busy)
         assert process.returncode is None
     finally:
         if process.returncode is None:
             process.terminate()
         assert await process.wait() == 0
+
+
+async def test_a_shorter_interval_is_not_waited_for(
+    database_url: str, redis_client: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runner, "_chores", lambda *_: [])  # one of them wakes the leader every second
+    parameters = LiveParameters(Parameters(), parse_address("etcd://host"))
+    parameters.take({"SEARCH_INDEX_REFRESH": 3600})
+    async with running_indexer(database_url, redis_client, parameters=parameters):
+        await eventually(lambda: is_age(redis_client, lambda age_s: age_s > 1.5))
+        parameters.take({"SEARCH_INDEX_REFRESH": 0.1})
+        await eventually(lambda: is_age(redis_client, lambda age_s: age_s < 1))
 
 
 async def is_age(client: Redis, expected: Callable[[float], bool]) -> bool:
