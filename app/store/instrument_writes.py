@@ -177,13 +177,15 @@ async def take_effect_of_due(connection: Connection, writer: Writer) -> int:
     """How many instruments changed because something of them was due. Raises PostgresUnavailable."""
     total = 0
     with postgres_errors():
-        while True:
+        # An update wakes the indexer, also where it changes nothing.
+        while await connection.fetchval(SQL["is_due"]):
             async with writing(connection, writer):
                 done = await connection.execute(SQL["take_effect"], DUE_AT_ONCE)
             count = int(done.rpartition(" ")[2])
-            if not count:
-                return total
+            if not count:  # somebody else writes what is due
+                break
             total += count
+    return total
 
 
 async def _read(connection: Connection, number: int) -> StoredInstrument:

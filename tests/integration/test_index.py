@@ -12,7 +12,7 @@ from redis.asyncio import Redis
 from app.domain.errors import LeaseLost, RedisUnavailable
 from app.search.generation import OWN, document_key, document_prefix
 from app.search.schema import KEY_OF
-from app.store.index_jobs import IndexJobs, JobKind, JobState, Requested
+from app.store.index_jobs import CHANGES_CHANNEL, IndexJobs, JobKind, JobState, Requested
 from app.store.index_state import index_info, read_live_state, read_parked
 from app.store.index_view import read_index_view
 from app.store.index_writer import IndexWriter
@@ -22,6 +22,7 @@ from app.store.postgres import Connection, open_connection
 from app.tasks import end_tasks
 from indexer import gates, runner
 from indexer.chores import repeat
+from indexer.due import take_effect
 from indexer.measuring import measure
 from indexer.refresh import Refreshed, refresh
 from indexer.sampling import sample
@@ -80,6 +81,18 @@ async def filled(database_url: str, redis_client: Redis, import_instruments: Imp
 
 async def _is_live(client: Redis) -> bool:
     return await read_live_state(client) is not None
+
+
+async def test_looking_for_what_is_due_wakes_no_indexer(
+    filled: None, database_url: str, database: Connection
+) -> None:
+    woken: list[object] = []
+    await database.add_listener(CHANGES_CHANNEL, lambda *_: woken.append(None))
+    await take_effect(database_url)
+    async with open_connection(database_url) as other:
+        await other.execute(f"NOTIFY {CHANGES_CHANNEL}, 'last'")
+    await eventually(lambda: is_true(bool(woken)))
+    assert len(woken) == 1, "the last alone"
 
 
 async def test_first_fill_holds_every_row(indexer: WaitLevel, import_instruments: Import) -> None:

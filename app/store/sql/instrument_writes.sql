@@ -62,6 +62,9 @@ WHERE is_primary AND instruments.id <> promoted.id
   AND (instruments.isin = promoted.isin OR instruments.share_class_figi = promoted.share_class_figi)
   AND NOT EXISTS (SELECT FROM promoted AS later WHERE later.id = instruments.id AND later.place > promoted.place);
 
+-- name: is_due
+SELECT EXISTS (SELECT FROM instruments WHERE due_at <= now());
+
 -- name: take_effect
 -- Up to $1 instruments of which something is due: whatever updates them makes the trigger look.
 UPDATE instruments SET due_at = NULL WHERE id IN (
