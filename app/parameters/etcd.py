@@ -51,7 +51,9 @@ class EtcdConfigService:
 
     async def read(self, name: str) -> object | None:
         answer = await self._call(_RANGE, {"key": self._key(name)})
-        return next((_value_of(value) for value in self._held(answer.get("kvs", ())).values()), None)
+        with self._understood():
+            held = self._held(answer.get("kvs", ()))
+        return next(map(_value_of, held.values()), None)
 
     async def read_all(self) -> Reading:
         _, held = await self._read()
@@ -66,7 +68,8 @@ class EtcdConfigService:
                 "success": [{"request_put": {"key": key, "value": _encoded(orjson.dumps(value))}}],
             },
         )
-        return bool(answer.get("succeeded", False))
+        with self._understood():
+            return bool(answer.get("succeeded", False))
 
     async def readings(self) -> AsyncGenerator[Reading, None]:
         """By a watch from the revision that was read. It is begun anew where etcd has compacted that one, and

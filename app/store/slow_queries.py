@@ -18,7 +18,7 @@ import structlog
 from app import metrics
 from app.domain.errors import RegistryError
 from app.domain.query import Search
-from app.store.postgres import open_connection
+from app.store.postgres import open_connection, postgres_errors
 from app.store.statements import name_of
 
 LINES_AT_ONCE: Final = 10
@@ -145,11 +145,15 @@ def _write(line: dict[str, Any]) -> None:
 
 
 async def _generic_plan(database_url: str, statement: str) -> str:
-    """What EXPLAIN says of the plan that serves any values. It is not carried out."""
+    """What EXPLAIN says of the plan that serves any values. It is not carried out.
+
+    Raises RegistryError, and PostgresError for what cannot be prepared.
+    """
     count = max(map(int, _PARAMETER.findall(statement)), default=0)
     arguments = f"({', '.join(['NULL'] * count)})" if count else ""
     async with open_connection(database_url, statement_timeout_s=PLAN_WITHIN_S) as connection:
-        await connection.execute("SET plan_cache_mode = force_generic_plan")
-        await connection.execute(f"PREPARE slow AS {statement}")
-        rows = await connection.fetch(f"EXPLAIN EXECUTE slow{arguments}")
+        with postgres_errors():
+            await connection.execute("SET plan_cache_mode = force_generic_plan")
+            await connection.execute(f"PREPARE slow AS {statement}")
+            rows = await connection.fetch(f"EXPLAIN EXECUTE slow{arguments}")
     return "\n".join(str(row[0]) for row in rows)

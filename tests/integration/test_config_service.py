@@ -11,7 +11,8 @@ from typing import Any, Final
 
 import orjson
 import pytest
-from aiohttp import ClientSession, encode_basic_auth
+from aiohttp import ClientSession, encode_basic_auth, web
+from aiohttp.test_utils import TestServer
 from redis.asyncio import Redis
 
 from app.auth.api_keys import key_hash
@@ -512,3 +513,16 @@ async def test_a_shorter_interval_is_not_waited_for(
 async def is_age(client: Redis, expected: Callable[[float], bool]) -> bool:
     state = await read_live_state(client)
     return state is not None and expected(state.current_age_s)
+
+
+@pytest.mark.parametrize("answer", [[], {"kvs": [5]}, {"kvs": 5}, "x"])
+async def test_what_is_no_etcd_is_told(answer: object) -> None:
+    async def say(_: web.Request) -> web.Response:
+        return web.json_response(answer)
+
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", say)
+    async with TestServer(app) as server, opened(f"etcd://127.0.0.1:{server.port}") as service:
+        for asked in (service.read_all(), service.read("SEARCH_TIMEOUT")):
+            with pytest.raises(ConfigServiceUnavailable, match="as etcd does"):
+                await asked
