@@ -78,10 +78,10 @@ $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed; this is " + sys.version.split()[0] + ". Name another with make PYTHON=/path/to/python3") if sys.version_info < (3, 11) else None'
 	$(PYTHON) -m venv $(VENV)
 
-$(VENV)/demo.installed: requirements/demo.txt pyproject.toml | $(VENV)/bin/python
+$(VENV)/demo.installed: requirements/demo.txt pyproject.toml clients/python/pyproject.toml | $(VENV)/bin/python
 	@echo "Installing (the first time takes a minute) ..."
 	$(PIP) install --require-hashes -r requirements/demo.txt
-	$(PIP) install --no-deps --no-build-isolation -e .
+	$(PIP) install --no-deps --no-build-isolation -e clients/python -e .
 	@$(BIN)/python -m app.embedded
 	@touch $@
 

@@ -1,0 +1,60 @@
+"""Batches of identifiers of any length: split as the service takes them, several at a time, kept in order."""
+
+import asyncio
+import re
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+from instrument_registry_client.models import Identifier, LookupResult
+from instrument_registry_client.transport import Transport
+
+MAX_IDENTIFIERS: Final = 1_000
+"""Of one request."""
+AT_ONCE: Final = 4
+_PLACE: Final = re.compile(r"\bidentifiers\[(\d+)\]")
+
+
+async def look_up(transport: Transport, identifiers: Iterable[Identifier]) -> list[LookupResult]:
+    """One result for each, in order. Raises ClientError; the batches under way are given up then."""
+    asked = list(identifiers)
+    if len(asked) <= MAX_IDENTIFIERS:
+        return await _batch(transport, asked) if asked else []
+    starts = iter(range(0, len(asked), MAX_IDENTIFIERS))
+    found: dict[int, list[LookupResult]] = {}
+    workers = [asyncio.create_task(_work(transport, asked, starts, found)) for _ in range(AT_ONCE)]
+    try:
+        await asyncio.gather(*workers)
+    finally:
+        for worker in workers:
+            worker.cancel()
+        await asyncio.gather(*workers, return_exceptions=True)
+    return [result for start in sorted(found) for result in found[start]]
+
+
+async def _work(
+    transport: Transport, asked: list[Identifier], starts: Iterator[int], found: dict[int, list[LookupResult]]
+) -> None:
+    for start in starts:
+        found[start] = await _batch(transport, asked[start : start + MAX_IDENTIFIERS])
+        for result in found[start]:
+            _shift(result, start)
+
+
+async def _batch(transport: Transport, identifiers: list[Identifier]) -> list[LookupResult]:
+    answer = await transport.send(
+        "POST", "/v1/instruments/lookup", document={"identifiers": identifiers}, repeatable=True
+    )
+    results: list[LookupResult] = answer.json()["results"]
+    return results
+
+
+def _shift(result: LookupResult, start: int) -> None:
+    """A refusal names the place in the whole, not in its batch."""
+    if (refusal := result.get("error")) is not None:
+        refusal["detail"] = _shifted(refusal["detail"], start)
+        for error in refusal["errors"]:
+            error["field"] = _shifted(error["field"], start)
+
+
+def _shifted(text: str, start: int) -> str:
+    return _PLACE.sub(lambda found: f"identifiers[{int(found[1]) + start}]", text)
