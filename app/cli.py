@@ -1,13 +1,14 @@
 """The command line `instrument-registry`.
 
-Alembic is imported by the command that needs it, the server by its own processes: others start quickly.
+Alembic and the client are imported by the commands that need them, the server by its own processes: others
+start quickly.
 """
 
 import asyncio
 import os
 import sys
 from importlib.util import find_spec
-from typing import Annotated, NoReturn
+from typing import Annotated, Final, NoReturn
 
 import typer
 
@@ -15,16 +16,23 @@ from app.commands.config import config
 from app.commands.demo import demo
 from app.commands.imports import import_
 from app.commands.keys import keys
+from app.commands.lookup import lookup
+from app.commands.profile import profile
 from app.commands.release import release, release_evidence
 from app.commands.report import report
 from app.commands.rollout import rollout
+from app.commands.search import search
 from app.commands.slo import slo
 from app.domain.errors import RegistryError
 from app.embedded.children import EmbeddedError
 from app.environment import SettingsError
 from app.ingest.rows import ImportFailed
 from app.settings import Settings
-from app.terminal import fail, output
+from app.terminal import completing, fail, output
+
+INDEXER_COMMANDS: Final = ("run", "refresh", "rebuild", "rollback", "status", "verify")
+LOADTEST_COMMANDS: Final = ("burst", "sustained")
+"""Of the applications that those two commands hand over to, for completion."""
 
 cli = typer.Typer(
     no_args_is_help=True,
@@ -34,6 +42,9 @@ cli = typer.Typer(
 )
 cli.command()(demo)
 cli.command("import")(import_)
+cli.command()(search)
+cli.command()(lookup)
+cli.add_typer(profile, name="profile")
 cli.add_typer(config, name="config")
 cli.add_typer(keys, name="keys")
 cli.add_typer(report, name="report")
@@ -83,23 +94,33 @@ def serve(
 @cli.command(
     "indexer",
     add_help_option=False,
-    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+    context_settings={"ignore_unknown_options": True},
 )
-def indexer(context: typer.Context) -> NoReturn:
+def indexer(
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="COMMAND", autocompletion=completing(INDEXER_COMMANDS), show_default=False),
+    ] = None,
+) -> NoReturn:
     """The index: run, refresh, rebuild, status, verify (`indexer --help` shows them)."""
-    os.execv(sys.executable, [sys.executable, "-P", "-m", "indexer", *context.args])  # noqa: S606
+    os.execv(sys.executable, [sys.executable, "-P", "-m", "indexer", *(words or ())])  # noqa: S606
 
 
 @cli.command(
     "loadtest",
     add_help_option=False,
-    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+    context_settings={"ignore_unknown_options": True},
 )
-def loadtest(context: typer.Context) -> NoReturn:
+def loadtest(
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="COMMAND", autocompletion=completing(LOADTEST_COMMANDS), show_default=False),
+    ] = None,
+) -> NoReturn:
     """Load tests of a running service: burst, sustained (`loadtest --help` shows them)."""
     if find_spec("locust") is None:
         fail("Locust is not installed; install it with: pip install 'instrument-registry[loadtest]'")
-    os.execv(sys.executable, [sys.executable, "-P", "-m", "loadtests", *context.args])  # noqa: S606
+    os.execv(sys.executable, [sys.executable, "-P", "-m", "loadtests", *(words or ())])  # noqa: S606
 
 
 if __name__ == "__main__":

@@ -2,11 +2,14 @@
 
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import zip_longest
 from pathlib import Path
-from typing import IO, Final, NoReturn
+from typing import IO, Annotated, Final, NoReturn
 
+import orjson
+import typer
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -22,6 +25,13 @@ output = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
 messages = Console(stderr=True, highlight=False, markup=False, emoji=False, soft_wrap=True)
 
 FILE_WIDTH: Final = 160
+
+AsJson = Annotated[bool, typer.Option("--json", help="As JSON, for machines.")]
+
+
+def completing(choices: Iterable[str]) -> Callable[[str], list[str]]:
+    """What the shell offers to complete a word by."""
+    return lambda incomplete: [choice for choice in choices if choice.startswith(incomplete)]
 
 
 def fail(message: str, status: int = 1) -> NoReturn:
@@ -53,13 +63,26 @@ def reading_progress(files: Sequence[Path]) -> Iterator[Callable[[int], None]]:
         yield counted
 
 
-def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]], console: Console = output) -> None:
+def print_table(
+    columns: Sequence[str],
+    rows: Sequence[Sequence[object]],
+    console: Console = output,
+    *,
+    styles: Sequence[str] = (),
+) -> None:
+    """A table; `styles` are of the columns, for consoles that have colours."""
     table = Table(box=None, pad_edge=False)
-    for column in columns:
-        table.add_column(column, overflow="fold")
+    for column, style in zip_longest(columns, styles, fillvalue=""):
+        table.add_column(column, overflow="fold", style=style)
     for row in rows:
         table.add_row(*("" if cell is None else str(cell) for cell in row))
     console.print(table)
+
+
+def print_json(value: object, *, indent: bool = True) -> None:
+    """A JSON value on standard output, as it is; without `indent` on one line."""
+    option = orjson.OPT_UTC_Z | orjson.OPT_NON_STR_KEYS | (orjson.OPT_INDENT_2 if indent else 0)
+    output.out(orjson.dumps(value, option=option).decode(), highlight=False)
 
 
 def console_of(file: IO[str]) -> Console:

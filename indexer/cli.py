@@ -9,7 +9,7 @@ import socket
 import sys
 import time
 from collections.abc import AsyncIterator
-from itertools import islice
+from dataclasses import asdict
 from typing import Annotated, Final
 
 import typer
@@ -25,7 +25,6 @@ from rich.progress import (
 )
 
 from app.domain.errors import Conflict, RegistryError
-from app.domain.instrument import public_id
 from app.environment import SettingsError
 from app.logs import configure_logs
 from app.parameters.definitions import Parameters
@@ -33,13 +32,14 @@ from app.parameters.following import follow, opened
 from app.parameters.live import LiveParameters
 from app.settings import Settings
 from app.store.index_jobs import IndexJobs, Job, JobKind, JobState
-from app.store.index_view import read_index_view
+from app.store.index_view import IndexView, read_index_view
 from app.store.index_writer import shown_token
 from app.store.postgres import open_connection
 from app.store.redis import open_search_redis
-from app.terminal import fail, messages, output, print_table
+from app.terminal import AsJson, fail, messages, output, print_json
 from indexer.health import health_server
 from indexer.runner import SETTLE_INTERVALS, RunnerSettings, run, until_first
+from indexer.shown import print_drift, print_repair, print_status
 from indexer.verify import Drift, verify
 
 cli = typer.Typer(
@@ -52,7 +52,6 @@ cli = typer.Typer(
 _REDIS_TIMEOUT_S: Final = 30.0
 _REDIS_POOL_SIZE: Final = 16
 _POLL_S: Final = 0.1
-_MAX_LISTED: Final = 20
 
 
 def main() -> None:
@@ -128,17 +127,22 @@ def rollback() -> None:
 
 
 @cli.command()
-def status() -> None:
+def status(as_json: AsJson = False) -> None:
     """What is live and how far behind.
 
-    Example: instrument-registry indexer status
+    Example: instrument-registry indexer status --json
     """
-    uvloop.run(_print_status())
+    view = uvloop.run(_read_status())
+    if as_json:
+        print_json(asdict(view))
+    else:
+        print_status(view)
 
 
 @cli.command("verify")
 def verify_index(
     repair: Annotated[bool, typer.Option("--repair", help="Mend what drifts, and compare again.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Compare index and Postgres row by row; exit status 1 on drift.
 
@@ -149,9 +153,14 @@ def verify_index(
     drift = uvloop.run(_compare(settings))
     if repair and (drift.is_repairable or drift.parked):
         job = uvloop.run(_request(JobKind.REPAIR, watch=False))
-        checks = job.checks or {}
-        output.print(f"Repaired: {checks.get('written', 0):,} written, {checks.get('removed', 0):,} removed")
+        if not as_json:
+            print_drift(drift)
+            print_repair(job)
         drift = uvloop.run(_compare(settings))
+    if as_json:
+        print_json({**asdict(drift), "clean": drift.clean})
+    else:
+        print_drift(drift)
     if not drift.clean:
         sys.exit(1)
 
@@ -162,31 +171,10 @@ def _print_parked(job: Job) -> None:
 
 
 async def _compare(settings: Settings) -> Drift:
-    """What drifts, printed."""
     database_url, redis_url = _urls(settings)
     settle_s = SETTLE_INTERVALS * (await _parameters(settings)).search_index_refresh
     async with _redis(redis_url) as client:
-        drift = await verify(database_url, client, settle_s)
-    output.print(f"Generation {drift.generation}: {drift.rows:,} rows compared")
-    for kind, numbers in (("missing", drift.missing), ("stale", drift.stale), ("phantom", drift.phantom)):
-        listed = ", ".join(map(str, numbers[:_MAX_LISTED])) + (" ..." if len(numbers) > _MAX_LISTED else "")
-        output.print(f"{kind:8} {len(numbers):,}" + (f": {listed}" if numbers else ""))
-    output.print(f"{'refused':8} {drift.refused:,}")
-    output.print(f"miscounted {drift.miscounted:,}")
-    output.print(f"{'parked':8} {len(drift.parked):,}")
-    for number, reason in islice(drift.parked.items(), _MAX_LISTED):
-        output.print(f"  {public_id(number)}: {reason}")
-    if drift.clean:
-        output.print("No drift.")
-    if drift.is_repairable:
-        output.print("The index drifts; instrument-registry indexer verify --repair mends it.")
-    if drift.parked:
-        output.print("Parked rows hold values that cannot be shown; correct them, and the index follows.")
-    if drift.refused:
-        output.print(
-            "Redis refuses documents; instrument-registry indexer rebuild says which gate they fail."
-        )
-    return drift
+        return await verify(database_url, client, settle_s)
 
 
 async def _request(kind: JobKind, *, watch: bool) -> Job:
@@ -244,40 +232,10 @@ async def _follow(jobs: IndexJobs, job_id: int, *, watch: bool) -> Job:
     raise RegistryError(f"job {job_id} is gone")
 
 
-async def _print_status() -> None:
+async def _read_status() -> IndexView:
     database_url, redis_url = _urls(Settings.from_environment())
     async with open_connection(database_url) as connection, _redis(redis_url) as client:
-        view = await read_index_view(connection, client)
-    live = next((g for g in view.generations if g.number == view.live_generation), None)
-    if view.redis_error is not None:
-        output.print(f"{view.redis_error}; of the index nothing else is known than what follows.")
-    elif live is None or live.documents is None:
-        output.print("No index is live.")
-    else:
-        output.print(f"Live generation {live.number}: {live.documents:,} documents of {view.rows:,} rows")
-        output.print(f"Level with Postgres {view.age_s} s ago")
-        if view.oldest_unindexed_s is not None:
-            output.print(f"The oldest change that it does not have waits for {view.oldest_unindexed_s} s")
-    if view.last_refreshes:
-        last = view.last_refreshes[0]
-        output.print(
-            f"Last refresh: {last.at:%H:%M:%S}Z, {last.seconds * 1000:.1f} ms, {last.written:,} written, "
-            f"{last.removed:,} removed"
-        )
-    output.print(f"Leader: {view.leader or 'none; start one with instrument-registry indexer run'}")
-    if view.parked:
-        output.print(f"Parked rows, of which no documents can be made: {view.parked:,}")
-        for row in view.parked_rows:
-            output.print(f"  {row.instrument}: {row.reason}")
-    if view.redis_memory_bytes is not None:
-        output.print(f"Redis: {view.redis_memory_bytes / 1e6:,.0f} MB")
-    print_table(
-        ("generation", "state", "documents", "live since"),
-        [
-            (g.number, g.state, g.documents, f"{g.live_at:%Y-%m-%d %H:%M:%S}Z" if g.live_at else None)
-            for g in view.generations
-        ],
-    )
+        return await read_index_view(connection, client)
 
 
 @contextlib.asynccontextmanager

@@ -1,16 +1,16 @@
 """`instrument-registry loadtest`."""
 
 import asyncio
-import json
 import time
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated
 
 import orjson
 import typer
 from pydantic import SecretStr
 from pydantic_settings import SettingsConfigDict
 
+from app.commands.running_service import DEFAULT_URL, demo_connection
 from app.embedded.children import EmbeddedError
 from app.environment import EnvironmentModel, SettingsError
 from app.settings import Settings
@@ -18,8 +18,6 @@ from app.terminal import fail, messages, output, print_table
 from loadtests.report import html_report
 from loadtests.run import Options, run
 from loadtests.shapes import SHAPES_FILE, LoadTestError
-
-DEFAULT_URL: Final = "http://127.0.0.1:8080"
 
 cli = typer.Typer(
     no_args_is_help=True,
@@ -169,9 +167,8 @@ def _target(url: str | None) -> tuple[str, str | None]:
     known = None if key is None else key.get_secret_value()
     if url is not None:
         return url.rstrip("/"), known
-    try:
-        connection = json.loads((Settings.from_environment().data_dir / "connection.json").read_bytes())
-    except FileNotFoundError:
+    connection = demo_connection(Settings.from_environment().data_dir)
+    if connection is None:
         return DEFAULT_URL, known
     messages.print(f"The demo at {connection['api_url']} is asked.")
     return connection["api_url"], known or connection["api_key"]

@@ -1,6 +1,7 @@
 """`instrument-registry import`."""
 
 import asyncio
+import dataclasses
 import sys
 from collections.abc import Callable, Coroutine
 from pathlib import Path
@@ -14,7 +15,7 @@ from app.ingest.files import FORMATS, file_source, find_files
 from app.ingest.importer import ImportReport, import_aliases, import_rows
 from app.ingest.rows import ImportFailed, RowSource
 from app.settings import Settings
-from app.terminal import fail, output, reading_progress
+from app.terminal import AsJson, completing, fail, output, print_json, reading_progress
 
 REJECTS_FILE: Final = "import-rejects.csv"
 
@@ -27,7 +28,12 @@ def import_(
     paths: PathArgument = None,
     format_: Annotated[
         str | None,
-        typer.Option("--format", help=f"Insist on a format: {', '.join(FORMATS)}.", show_default=False),
+        typer.Option(
+            "--format",
+            help=f"Insist on a format: {', '.join(FORMATS)}.",
+            autocompletion=completing(FORMATS),
+            show_default=False,
+        ),
     ] = None,
     known: Annotated[
         bool,
@@ -53,6 +59,7 @@ def import_(
     rejects: Annotated[Path, typer.Option(help="Where to write what is wrong with which row.")] = Path(
         REJECTS_FILE
     ),
+    as_json: AsJson = False,
 ) -> None:
     """Import instruments, or aliases of those that there are; formats are found out by content.
 
@@ -79,7 +86,10 @@ def import_(
             overwrite=overwrite,
             delist_missing=delist_missing,
         )
-    print_report(report, rejects)
+    if as_json:
+        print_json({**dataclasses.asdict(report), "rejects_file": str(rejects)})
+    else:
+        print_report(report, rejects)
     if report.rejected == report.read > 0:
         sys.exit(1)
 

@@ -1,6 +1,7 @@
 """`instrument-registry keys`."""
 
 import asyncio
+import dataclasses
 from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
@@ -9,8 +10,8 @@ import typer
 from app.auth.api_keys import key_hash, new_key
 from app.domain.access import SCOPES
 from app.settings import Settings
-from app.store.api_keys import add_key, read_all_keys, revoke_key, rotate_key
-from app.terminal import fail, messages, output, print_table
+from app.store.api_keys import StoredKey, add_key, read_all_keys, revoke_key, rotate_key
+from app.terminal import AsJson, completing, fail, messages, output, print_json, print_table
 
 keys = typer.Typer(no_args_is_help=True, help="API keys: create, list, rotate, revoke.")
 
@@ -22,7 +23,12 @@ KeyId = Annotated[
 @keys.command("create")
 def create_key(
     owner: Annotated[str, typer.Option(help="Who the key is for.")],
-    scope: Annotated[list[str], typer.Option(help=f"What it may do; repeatable: {', '.join(SCOPES)}.")],
+    scope: Annotated[
+        list[str],
+        typer.Option(
+            help=f"What it may do; repeatable: {', '.join(SCOPES)}.", autocompletion=completing(SCOPES)
+        ),
+    ],
     expires_in_days: Annotated[
         float | None,
         typer.Option(min=0.001, max=36_500, help="Days it is valid (default: for ever).", show_default=False),
@@ -31,6 +37,7 @@ def create_key(
         int | None,
         typer.Option(min=1, max=2**31 - 1, help="Its limit (default: the service's).", show_default=False),
     ] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Create an API key; its secret is shown once.
 
@@ -52,16 +59,23 @@ def create_key(
             requests_per_minute=requests_per_minute,
         )
     )
+    if as_json:
+        print_json({"id": key_id, "owner": owner.strip(), "expires_at": expires_at, "key": key})
+        return
     messages.print(f"Key {key_id} for {owner.strip()}. This is the only time that it is shown:")
     output.print(key)
 
 
 @keys.command("list")
-def list_keys() -> None:
+def list_keys(as_json: AsJson = False) -> None:
     """List the API keys, without their secrets; the last use is at most half a minute behind.
 
-    Example: instrument-registry keys list
+    Example: instrument-registry keys list --json
     """
+    found = asyncio.run(read_all_keys(Settings.from_environment().needed_database_url()))
+    if as_json:
+        print_json([_without_secret(key) for key in found])
+        return
     rows = [
         (
             key.id,
@@ -73,7 +87,7 @@ def list_keys() -> None:
             _minute(key.expires_at),
             _minute(key.revoked_at),
         )
-        for key in asyncio.run(read_all_keys(Settings.from_environment().needed_database_url()))
+        for key in found
     ]
     columns = ("id", "owner", "scopes", "per minute", "created", "last used", "expires", "revoked")
     print_table(columns, rows)
@@ -85,6 +99,7 @@ def rotate(
     overlap_hours: Annotated[
         float, typer.Option(min=0, max=8760, help="How long the old key stays valid; 0.5 is half an hour.")
     ] = 24,
+    as_json: AsJson = False,
 ) -> None:
     """Replace an API key by a new one, shown once.
 
@@ -102,6 +117,9 @@ def rotate(
             overlap=timedelta(hours=overlap_hours),
         )
     )
+    if as_json:
+        print_json({**dataclasses.asdict(rotation), "key": key})
+        return
     messages.print(
         f"Key {rotation.id} for {rotation.owner}, {_validity(rotation.expires_at)}. Key {key_id} is "
         f"{_validity(rotation.old_expires_at)}. This is the only time that the new key is shown:"
@@ -117,6 +135,12 @@ def revoke(key_id: KeyId) -> None:
     """
     asyncio.run(revoke_key(Settings.from_environment().needed_database_url(), key_id))
     output.print(f"Key {key_id} is revoked.")
+
+
+def _without_secret(key: StoredKey) -> dict[str, object]:
+    shown = dataclasses.asdict(key)
+    del shown["secret_sha256"]
+    return shown
 
 
 def _validity(expires_at: datetime | None) -> str:

@@ -21,8 +21,13 @@ from typer.main import get_command
 from typer.testing import CliRunner
 
 from app.cli import cli
-from app.domain.access import INDEX_ADMIN, INSTRUMENTS_READ
+from app.domain.access import INDEX_ADMIN, INSTRUMENTS_READ, SCOPES
+from app.domain.instrument import AssetClass
+from app.domain.lookup import KINDS
+from app.domain.profile import Channel
+from app.domain.query import FILTERS
 from app.embedded.children import free_port
+from app.ingest.files import FORMATS
 from app.parameters.definitions import Parameters
 from app.search.generation import document_key
 from app.store.index_state import read_live_state
@@ -140,8 +145,32 @@ def test_every_commands_help_shows_an_example() -> None:
     assert {("demo",), ("keys", "create"), ("indexer", "verify"), ("loadtest", "burst")} <= seen
 
 
+@pytest.mark.parametrize(
+    ("words", "offered"),
+    [
+        ("keys create --scope ", SCOPES),
+        ("import --format ", tuple(FORMATS)),
+        ("search --facet ", FILTERS),
+        ("search --asset-class ", tuple(AssetClass)),
+        ("lookup --type ", KINDS),
+        ("profile create P --channel ", tuple(Channel)),
+        ("profile ", ("list", "show", "create", "edit", "delete", "watch")),
+        ("indexer ", tuple(get_command(indexer_cli).commands)),  # type: ignore[attr-defined]
+        ("loadtest ", tuple(get_command(loadtest_cli).commands)),  # type: ignore[attr-defined]
+    ],
+)
+def test_the_shell_completes_choices(words: str, offered: tuple[str, ...]) -> None:
+    asked = {
+        "_INSTRUMENT_REGISTRY_COMPLETE": "complete_bash",
+        "COMP_WORDS": f"instrument-registry {words}",
+        "COMP_CWORD": str(len(words.split(" "))),
+    }
+    result = CliRunner(env=asked).invoke(cli, prog_name="instrument-registry")
+    assert set(offered) == set(result.output.split()), result.output
+
+
 async def test_commands_do_not_wait_for_what_others_import(tmp_path: Path) -> None:
-    program = "import app.cli, sys; print({'app.main', 'sqlalchemy'} & set(sys.modules))"
+    program = "import app.cli, sys; print({'app.main', 'sqlalchemy', 'aiohttp'} & set(sys.modules))"
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-c", program), cwd=tmp_path, stdout=asyncio.subprocess.PIPE
     )
@@ -153,7 +182,7 @@ async def test_commands_do_not_wait_for_what_others_import(tmp_path: Path) -> No
     ("command", "named"),
     [
         ("", ("demo", "migrate", "serve", "import", "indexer", "keys", "loadtest", "report", "rollout")),
-        ("", ("config", "release", "release-evidence", "slo")),
+        ("", ("search", "lookup", "profile", "config", "release", "release-evidence", "slo")),
         ("indexer", ("run", "refresh", "rebuild", "rollback", "status", "verify")),
         ("indexer verify", ("Example: instrument-registry indexer verify",)),
     ],
@@ -207,6 +236,13 @@ async def test_a_key_is_shown_once_and_stored_as_a_hash(run: Run, database: Conn
     assert listed.status == 0, listed
     for text in ("trading-desk", INDEX_ADMIN, "1234", "2026-08-09 10:11Z"):
         assert text in listed.output
+    (shown,) = orjson.loads((await run("keys", "list", "--json")).output)
+    assert (shown["id"], shown["owner"], shown["last_used_at"]) == (
+        row["id"],
+        "trading-desk",
+        "2026-08-09T10:11:12Z",
+    )
+    assert not any("secret" in name or "key" in name for name in shown)
     for secret in (key, key.removeprefix("ir_"), row["secret_sha256"].hex()):
         assert secret not in listed.output + listed.messages
 
@@ -299,6 +335,8 @@ async def test_import_counts_and_explains_its_rejects(run: Run, database: Connec
     second = await run("import", "listings.csv", "--rejects", "elsewhere.csv")
     assert second.output.startswith("3 rows read: 0 created, 0 changed, 2 unchanged"), second
     assert (tmp_path / "elsewhere.csv").exists()
+    third = orjson.loads((await run("import", "listings.csv", "--json")).output)
+    assert (third["read"], third["unchanged"], third["rejects_file"]) == (3, 2, "import-rejects.csv")
     assert await database.fetchval("SELECT count(*) FROM instruments") == 2
 
 
@@ -468,7 +506,9 @@ async def test_commands_ask_the_indexer_that_leads(
         rebuilt = await run("indexer", "rebuild")
         assert rebuilt.status == 0, rebuilt
         status = await run("indexer", "status")
+        as_json = orjson.loads((await run("indexer", "status", "--json")).output)
     assert "Leader: the one that leads" in status.output, status
+    assert (as_json["leader"], as_json["rows"]) == ("the one that leads", 1)
 
 
 async def test_verify_names_the_drift(run: Run, redis_client: Redis, import_instruments: Import) -> None:
@@ -494,7 +534,8 @@ async def test_verify_names_the_drift(run: Run, redis_client: Redis, import_inst
     assert repaired.status == 0, repaired
     assert re.search(r"^Repaired: [01] written, 0 removed$", repaired.output, re.MULTILINE), repaired.output
     assert "No drift." in repaired.output
-    assert (await run("indexer", "verify")).status == 0
+    compared = orjson.loads((await run("indexer", "verify", "--json")).output)
+    assert compared["clean"] and (compared["rows"], compared["missing"]) == (3, [])
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from prometheus_client import REGISTRY
 from pydantic import SecretStr
 
 from app import metrics
+from app.commands.running_service import ServiceSettings
 from app.domain import errors
 from app.domain.access import SCOPES, Quota
 from app.domain.errors import (
@@ -128,7 +129,7 @@ def test_every_metric_is_documented_and_nothing_else() -> None:
 def test_every_setting_is_documented_with_its_default_and_nothing_else() -> None:
     page = (ROOT / "docs/reference/settings.md").read_text()
     rows = {row.split("`")[1]: row for row in page.splitlines() if row.startswith("| `")}
-    models: tuple[type[EnvironmentModel], ...] = (Settings, Parameters)
+    models: tuple[type[EnvironmentModel], ...] = (Settings, Parameters, ServiceSettings)
     fields = {
         variable_name(model, name): field for model in models for name, field in model.model_fields.items()
     }

@@ -1,0 +1,375 @@
+"""`instrument-registry profile`."""
+
+import re
+import sys
+from collections.abc import Mapping
+from contextlib import aclosing
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final, cast
+
+import typer
+
+from app.commands.running_service import Key, Url, ask
+from app.commands.search import (
+    AssetClasses,
+    Countries,
+    Currencies,
+    Mics,
+    Sectors,
+    Statuses,
+    filters_of,
+    print_instruments,
+)
+from app.domain.profile import BarInterval, Channel, DeliveryMode, ProfileStatus
+from app.store.profile_rows import PUBLIC_ID_PATTERN
+from app.terminal import AsJson, fail, messages, output, print_json, print_table, printable
+
+if TYPE_CHECKING:
+    from instrument_registry_client import RegistryClient
+    from instrument_registry_client.models import (
+        Instrument,
+        Profile,
+        ProfileDocument,
+        ProfilePatch,
+        ProfileSummary,
+    )
+
+profile = typer.Typer(
+    no_args_is_help=True, help="Subscription profiles: list, show, create, edit, delete, watch."
+)
+
+_PUBLIC_ID: Final = re.compile(PUBLIC_ID_PATTERN)
+_SHOWN: Final = 20
+"""Instruments of a profile that `show` lists."""
+
+Wanted = Annotated[str, typer.Argument(metavar="PROFILE", help="Its id, or the name of one of yours.")]
+Channels = Annotated[
+    list[Channel] | None,
+    typer.Option("--channel", help="What to receive; repeatable (a new one: trades).", show_default=False),
+]
+Description = Annotated[str | None, typer.Option(show_default=False)]
+State = Annotated[ProfileStatus | None, typer.Option("--state", help="Paused or not.", show_default=False)]
+Mode = Annotated[
+    DeliveryMode | None, typer.Option("--mode", help="How messages are delivered.", show_default=False)
+]
+Interval = Annotated[
+    int | None,
+    typer.Option("--interval-ms", help="Of conflated and snapshot delivery.", show_default=False),
+]
+Bars = Annotated[
+    BarInterval | None, typer.Option("--bar-interval", help="Of the channel bars.", show_default=False)
+]
+Depth = Annotated[int | None, typer.Option("--book-depth", help="Of the channel book.", show_default=False)]
+
+
+@profile.command("list")
+def list_profiles(
+    state: State = None,
+    owner: Annotated[str | None, typer.Option(help="Whose; for profiles:admin.", show_default=False)] = None,
+    as_json: AsJson = False,
+    url: Url = None,
+    key: Key = None,
+) -> None:
+    """List profiles, in the order of their creation.
+
+    Example: instrument-registry profile list --state active
+    """
+    status: Any = None if state is None else state.value
+
+    async def read(client: "RegistryClient") -> "list[ProfileSummary]":
+        return [one async for one in client.profiles.list_all(status=status, owner=owner)]
+
+    found = ask(url, key, read)
+    if as_json:
+        print_json(found)
+        return
+    rows = [
+        (
+            one["id"],
+            printable(one["name"]),
+            one["status"],
+            "by query" if one["instrument_count"] is None else f"{one['instrument_count']:,}",
+            " ".join(one["channels"]),
+            one["version"],
+        )
+        for one in found
+    ]
+    columns = ("id", "name", "state", "instruments", "channels", "version")
+    print_table(columns, rows, styles=("dim", "bold", "green", "", "cyan"))
+
+
+@profile.command("show")
+def show(
+    wanted: Wanted,
+    as_json: AsJson = False,
+    url: Url = None,
+    key: Key = None,
+) -> None:
+    """Show a profile, and the first instruments that it resolves to now.
+
+    Example: instrument-registry profile show "European ETFs"
+    """
+
+    async def read(client: "RegistryClient") -> "tuple[Profile, list[Instrument], int]":
+        profile_id = await _id_of(client, wanted)
+        found = (await client.profiles.read(profile_id)).value
+        page = await client.profiles.instruments_page(profile_id, limit=_SHOWN)
+        return found, page["instruments"], page["total"]
+
+    found, instruments, total = ask(url, key, read)
+    if as_json:
+        print_json(found)
+        return
+    _print_profile(found)
+    print_instruments(instruments)
+    messages.print(f"{len(instruments):,} of {total:,} instruments", style="dim")
+
+
+@profile.command("create")
+def create(
+    name: Annotated[str, typer.Argument(help="Unique among yours.")],
+    channel: Channels = None,
+    instrument: Annotated[
+        list[str] | None, typer.Option(help="An id, as `search` shows it; repeatable.")
+    ] = None,
+    instruments_from: Annotated[
+        Path | None, typer.Option(help="A file with an id in each line.", show_default=False)
+    ] = None,
+    query: Annotated[
+        str | None,
+        typer.Option(help="Select what this finds, now and later; or by filters.", show_default=False),
+    ] = None,
+    asset_class: AssetClasses = None,
+    mic: Mics = None,
+    currency: Currencies = None,
+    country: Countries = None,
+    sector: Sectors = None,
+    status: Statuses = None,
+    description: Description = None,
+    mode: Mode = None,
+    interval_ms: Interval = None,
+    bar_interval: Bars = None,
+    book_depth: Depth = None,
+    state: State = None,
+    as_json: AsJson = False,
+    url: Url = None,
+    key: Key = None,
+) -> None:
+    """Create a profile, of instruments or of a query.
+
+    Example: instrument-registry profile create "European ETFs" --asset-class etf --currency EUR
+    """
+    members = [*(instrument or ()), *(_ids_in(instruments_from) if instruments_from else ())]
+    dynamic: dict[str, Any] = {**filters_of(asset_class, mic, currency, country, sector, status)}
+    if query is not None:
+        dynamic["q"] = query
+    if bool(members) == bool(dynamic):
+        fail("give --instrument or --instruments-from, or else --query or filters such as --asset-class")
+    document = {
+        "name": name,
+        "channels": [str(one) for one in channel or (Channel.TRADES,)],
+        "selection": {"instruments": members} if members else {"query": dynamic},
+        **_traits(description, None, mode, interval_ms, bar_interval, book_depth, state),
+    }
+    created = ask(url, key, lambda client: client.profiles.create(cast("ProfileDocument", document))).value
+    if as_json:
+        print_json(created)
+    else:
+        output.print(created["id"])
+
+
+@profile.command("edit")
+def edit(
+    wanted: Wanted,
+    name: Annotated[str | None, typer.Option(help="Its new name.", show_default=False)] = None,
+    add: Annotated[list[str] | None, typer.Option(help="An instrument's id; repeatable.")] = None,
+    remove: Annotated[list[str] | None, typer.Option(help="An instrument's id; repeatable.")] = None,
+    channel: Channels = None,
+    description: Description = None,
+    mode: Mode = None,
+    interval_ms: Interval = None,
+    bar_interval: Bars = None,
+    book_depth: Depth = None,
+    state: State = None,
+    as_json: AsJson = False,
+    url: Url = None,
+    key: Key = None,
+) -> None:
+    """Change a profile, in one step; what others change meanwhile is kept.
+
+    Example: instrument-registry profile edit "European ETFs" --state paused --description "out of hours"
+    """
+    traits = _traits(description, name, mode, interval_ms, bar_interval, book_depth, state)
+    if channel:
+        traits["channels"] = [str(one) for one in channel]
+    added, removed = list(add or ()), list(remove or ())
+    if not (traits or added or removed):
+        fail("nothing to change; give --add, --remove, --name or another option (--help lists them)")
+
+    async def write(client: "RegistryClient") -> "Profile":
+        profile_id = await _id_of(client, wanted)
+        if not traits:  # whatever others add and remove
+            await client.profiles.edit_members(profile_id, add=added, remove=removed)
+            return (await client.profiles.read(profile_id)).value
+        return (
+            await client.profiles.edit(profile_id, lambda found: _patch(found, traits, added, removed))
+        ).value
+
+    changed = ask(url, key, write)
+    if as_json:
+        print_json(changed)
+    else:
+        _print_profile(changed)
+
+
+@profile.command("delete")
+def delete(
+    wanted: Wanted,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    url: Url = None,
+    key: Key = None,
+) -> None:
+    """Delete a profile; its events stay.
+
+    Example: instrument-registry profile delete "European ETFs" --yes
+    """
+    if not yes:
+        if not sys.stdin.isatty():
+            fail("nobody is there to confirm; give --yes")
+        typer.confirm(f"Delete the profile {wanted}?", abort=True)
+
+    async def remove(client: "RegistryClient") -> str:
+        profile_id = await _id_of(client, wanted)
+        await client.profiles.delete(profile_id, etag=(await client.profiles.read(profile_id)).etag)
+        return profile_id
+
+    output.print(f"{ask(url, key, remove)} is deleted.")
+
+
+@profile.command("watch")
+def watch(
+    wanted: Wanted,
+    after: Annotated[
+        int | None,
+        typer.Option(min=0, help="Begin behind the event of this number.", show_default=False),
+    ] = None,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="End after so many events.", show_default=False)
+    ] = None,
+    as_json: AsJson = False,
+    url: Url = None,
+    key: Key = None,
+) -> None:
+    """Show what happens to a profile and its instruments, until Ctrl-C; a lost connection is made again.
+
+    Example: instrument-registry profile watch "European ETFs" --json
+    """
+
+    async def listen(client: "RegistryClient") -> None:
+        left = limit
+        profile_id = await _id_of(client, wanted)
+        async with aclosing(client.profiles.stream(profile_id, after=after)) as events:
+            async for event in events:
+                if as_json:
+                    print_json({"event": event.kind, **event.data}, indent=False)
+                else:
+                    _print_event(event.number, event.kind, event.data)
+                if left is not None and (left := left - 1) == 0:
+                    return
+
+    ask(url, key, listen)
+
+
+async def _id_of(client: "RegistryClient", wanted: str) -> str:
+    """An id as it is; a name's, of the caller's own profiles."""
+    if _PUBLIC_ID.fullmatch(wanted):
+        return wanted
+    found = [one["id"] async for one in client.profiles.list_all() if one["name"] == wanted]
+    if not found:
+        fail(f"there is no profile named {wanted!r}; instrument-registry profile list shows those there are")
+    if len(found) > 1:
+        fail(f"{len(found)} owners have a profile named {wanted!r}; give its id: {', '.join(found)}")
+    return found[0]
+
+
+def _ids_in(file: Path) -> list[str]:
+    try:
+        return file.read_text(encoding="utf-8").split()
+    except (OSError, UnicodeDecodeError) as error:
+        fail(f"--instruments-from: {file} cannot be read ({error}); name a file of UTF-8 text")
+
+
+def _traits(
+    description: str | None,
+    name: str | None,
+    mode: DeliveryMode | None,
+    interval_ms: int | None,
+    bar_interval: BarInterval | None,
+    book_depth: int | None,
+    state: ProfileStatus | None,
+) -> dict[str, Any]:
+    """What was given of a profile's traits, as a document or a patch has it."""
+    delivery = {
+        "mode": mode,
+        "interval_ms": interval_ms,
+        "bar_interval": bar_interval,
+        "book_depth": book_depth,
+    }
+    given = {"name": name, "description": description, "status": state}
+    traits: dict[str, Any] = {trait: value for trait, value in given.items() if value is not None}
+    if options := {option: value for option, value in delivery.items() if value is not None}:
+        traits["delivery"] = options
+    return traits
+
+
+def _patch(found: "Profile", traits: dict[str, Any], add: list[str], remove: list[str]) -> "ProfilePatch":
+    patch = dict(traits)
+    if add or remove:
+        listed = found["selection"].get("instruments")
+        if listed is None:
+            fail("this profile selects by a query, and has no instruments to add to or remove")
+        patch["selection"] = {
+            "instruments": [one for one in dict.fromkeys((*listed, *add)) if one not in set(remove)]
+        }
+    return cast("ProfilePatch", patch)
+
+
+def _print_profile(found: "Profile") -> None:
+    selection = found["selection"]
+    rows = [
+        ("id", found["id"]),
+        ("name", found["name"]),
+        ("owner", found["owner"]),
+        ("description", found["description"]),
+        ("state", found["status"]),
+        ("channels", " ".join(found["channels"])),
+        ("delivery", _options(found["delivery"])),
+        ("selects", _options(selection["query"] or {}) if "query" in selection else "a list"),
+        ("instruments", found["instrument_count"]),
+        ("version", found["version"]),
+        ("updated", found["updated_at"]),
+    ]
+    shown = [(title, printable(str(value))) for title, value in rows if value not in (None, "")]
+    print_table(("profile", ""), shown, styles=("cyan", "bold"))
+
+
+def _options(values: Mapping[str, Any]) -> str:
+    return ", ".join(
+        f"{name} {' or '.join(value) if isinstance(value, list) else value}" for name, value in values.items()
+    )
+
+
+def _print_event(number: int, kind: str, data: Mapping[str, Any]) -> None:
+    said = {name: value for name, value in data.items() if name not in ("number", "at", "version")}
+    output.print(f"{data.get('at', ''):27} {number:>6} ", end="", style="dim")
+    output.print(f"{kind:12}", end="", style="bold")
+    output.print(" ".join(f"{name}={printable(_compact(value))}" for name, value in said.items()))
+
+
+def _compact(value: object) -> str:
+    text = str(value)
+    return text if len(text) <= _EVENT_WIDTH else f"{text[: _EVENT_WIDTH - 3]}..."
+
+
+_EVENT_WIDTH: Final = 400
+"""Characters of one field of an event that people are shown; --json has all of it."""
