@@ -13,7 +13,7 @@ SUITE = instrument-registry $(shell git describe --always --abbrev=40 --dirty --
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test docs faults rehearsal fuzz lint relevance full-data bench bench-lookup bench-scaling bench-rebuild bench-profiles load-burst load-sustained check lock clean
+.PHONY: help demo test docs faults rehearsal fuzz lint relevance full-data bench bench-lookup bench-scaling bench-rebuild bench-profiles bench-client load-burst load-sustained check lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -62,6 +62,9 @@ bench-scaling: $(VENV)/dev.installed ## measure how far one Redis goes with DATA
 
 bench-rebuild: $(VENV)/dev.installed ## measure rebuilds of DATA=folder under load; REBUILDS=10
 	@$(BIN)/python -m loadtests.rebuilds $(DATA) $(or $(REBUILDS),10)
+
+bench-client: $(VENV)/dev.installed ## measure the Python client against a hand-written aiohttp loop
+	@$(BIN)/python -m loadtests.client
 
 bench-profiles: $(VENV)/dev.installed ## measure profile reads and writes against bare loops (needs wrk)
 	@$(BIN)/python -m loadtests.profiles
