@@ -13,7 +13,7 @@ SUITE = instrument-registry $(shell git describe --always --abbrev=40 --dirty --
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test docs faults rehearsal fuzz lint relevance full-data bench bench-lookup bench-scaling bench-rebuild bench-profiles bench-client load-burst load-sustained check lock clean
+.PHONY: help demo test docs faults rehearsal fuzz lint relevance full-data bench bench-lookup bench-scaling bench-rebuild bench-profiles bench-client load-burst load-sustained screenshots check lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -68,6 +68,9 @@ bench-client: $(VENV)/dev.installed ## measure the Python client against a hand-
 
 bench-profiles: $(VENV)/dev.installed ## measure profile reads and writes against bare loops (needs wrk)
 	@$(BIN)/python -m loadtests.profiles
+
+screenshots: $(VENV)/dev.installed ## take the pictures of the console for docs/images, and measure its first paint (needs chromium)
+	@$(BIN)/python -m tests.console docs/images
 
 load-burst: $(VENV)/dev.installed ## a load test at a high rate of a service of its own; FACTOR=10 SECONDS=60 DATA=folder
 	@$(BIN)/python -m loadtests.local burst $(or $(SECONDS),0) $(or $(FACTOR),1) $(or $(OUTPUT),.) $(DATA)

@@ -20,14 +20,15 @@ from app.web.services import PRINCIPAL, QUOTA, SERVICES, Services
 _NETWORK_BYTES: Final = 8
 
 
-async def admit(request: web.Request, services: Services, scope: str) -> None:
-    """Set who calls and what is left of its limit.
+async def admit(request: web.Request, services: Services, scope: str | None) -> None:
+    """Set who calls and what is left of its limit. `scope` None: whoever it is may do this.
 
     Raises NotAuthenticated, NotAllowed, RateLimited, and Unavailable if it cannot be found out who calls.
     """
     try:
         request[PRINCIPAL] = await _principal(request, services)
-        check_scope(request, scope)
+        if scope is not None:
+            check_scope(request, scope)
     except NotAuthenticated as error:
         metrics.AUTH_FAILURES.labels(error.reason).inc()
         raise

@@ -126,6 +126,9 @@ class Config(Shown):
 
 class Liveness(Shown):
     status: Literal["up"]
+    version: str
+    release: str
+    """What the deployment calls it (REGISTRY_RELEASE), else the version."""
 
 
 class Readiness(Shown):
@@ -143,15 +146,15 @@ class Readiness(Shown):
     """Seconds since the index last equalled Postgres."""
 
 
-class Service(Shown):
-    """What runs here, and paths to begin with."""
+class Caller(Shown):
+    """Who calls, and what it may do."""
 
-    service: str
-    version: str
-    release: str
-    """What the deployment calls it (REGISTRY_RELEASE), else the version."""
-    search: str
-    suggest: str
-    health: str
-    metrics: str
-    openapi: str
+    name: str
+    """As in logs and in the history."""
+    owner: str
+    """Whom its profiles belong to."""
+    anonymous: bool
+    """It sent no credential."""
+    scopes: list[str]
+    expires_at: datetime | None
+    """From then on it is not let in."""

@@ -89,7 +89,8 @@ def bounded(handle: ServerHandler, closing: asyncio.Event) -> ServerHandler:
 
 def admitting(endpoint: Endpoint) -> Handler:
     """The endpoint's handler behind what it asks of its callers; what is refused is raised."""
-    handler, scope, is_stream = endpoint.handler, endpoint.scope, endpoint.is_stream
+    handler, is_stream = endpoint.handler, endpoint.is_stream
+    scope, admits = endpoint.scope, endpoint.admits
 
     @wraps(handler)
     async def admitted(request: web.Request) -> web.StreamResponse:
@@ -98,7 +99,7 @@ def admitting(endpoint: Endpoint) -> Handler:
         global _in_progress
         _in_progress += not is_stream
         try:
-            if scope is not None:
+            if admits:
                 await admit(request, services, scope)
             _check_body(request, endpoint, services)
             return await handler(request)

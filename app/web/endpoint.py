@@ -34,7 +34,10 @@ Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What an endpoint answers when nothing is wrong. `model` None: no JSON that we define."""
+    """What an endpoint answers when nothing is wrong. `model` None: no JSON that we define.
+
+    Several of one status differ in their media types alone.
+    """
 
     model: type[BaseModel] | None
     status: HTTPStatus = HTTPStatus.OK
@@ -45,7 +48,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """One method at one path. `scope` None: open to everybody.
+    """One method at one path. `scope` None: open to everybody, and nobody is asked who they are.
 
     What follows from these facts is not said again: `app.web.openapi.errors_of` has the rules.
     """
@@ -74,8 +77,15 @@ class Endpoint:
     """Its problems are sent as their detail alone."""
     is_stream: bool = field(default=False, kw_only=True)
     """It answers for as long as both sides like: its time is no latency, and there is no HEAD of it."""
+    looks_at_callers: bool = field(default=False, kw_only=True)
+    """Although it is open: a credential that is sent must be valid, and the request is counted."""
     is_bulk: bool = field(default=False, kw_only=True)
     """Its body is read piece by piece, and has a limit of its own."""
+
+    @property
+    def admits(self) -> bool:
+        """Whether it finds out who calls."""
+        return self.scope is not None or self.looks_at_callers
 
 
 ENDPOINT: Final = web.RequestKey("endpoint", Endpoint)

@@ -99,6 +99,15 @@ SERVER_TIMING: Final = Header(
 )
 VARY: Final = Header("Vary", "which request headers have a say in the form of the answer", always=True)
 CACHE_CONTROL: Final = Header("Cache-Control", "how long the answer may be kept", always=True)
+CONTENT_SECURITY_POLICY: Final = Header(
+    "Content-Security-Policy", "what a page may load: our own files alone", always=True
+)
+NO_SNIFFING: Final = Header(
+    "X-Content-Type-Options", "the type is as it says", {"const": "nosniff"}, always=True
+)
+REFERRER_POLICY: Final = Header(
+    "Referrer-Policy", "links tell nobody where they were followed", {"const": "no-referrer"}, always=True
+)
 UNBUFFERED: Final = Header(
     "X-Accel-Buffering", "proxies pass events on at once", {"const": "no"}, always=True
 )

@@ -135,8 +135,10 @@ def errors_of(endpoint: Endpoint) -> frozenset[HTTPStatus]:
     """Every status of a problem that an endpoint may answer."""
     kinds = set(endpoint.errors)
     statuses = set(_OF_ANY_REQUEST)
+    if endpoint.admits:
+        kinds |= {errors.NotAuthenticated, errors.RateLimited, errors.Unavailable}
     if endpoint.scope is not None:
-        kinds |= {errors.NotAuthenticated, errors.NotAllowed, errors.RateLimited, errors.Unavailable}
+        kinds.add(errors.NotAllowed)
     if endpoint.identifiers:
         kinds.add(errors.NotFound)
     if headers.IF_MATCH in endpoint.headers:
@@ -153,7 +155,7 @@ def _operation(endpoint: Endpoint, facts: Facts) -> dict[str, Any]:
         "operationId": endpoint.name,
         "summary": endpoint.summary,
         "tags": [_tag(endpoint.path)],
-        "security": _security(endpoint.scope, facts.anonymous_scopes),
+        "security": _security(endpoint, facts.anonymous_scopes),
         "parameters": [
             *(
                 _parameter(name, "path", schema, required=True)
@@ -175,14 +177,15 @@ def _operation(endpoint: Endpoint, facts: Facts) -> dict[str, Any]:
 
 
 def _responses(endpoint: Endpoint) -> dict[str, Any]:
-    limits = headers.RATE_LIMITS if endpoint.scope is not None else ()
+    limits = headers.RATE_LIMITS if endpoint.admits else ()
     responses: dict[str, Any] = {}
     for answer in endpoint.answers:
-        responses[str(answer.status.value)] = {
-            "description": answer.status.phrase,
-            "headers": _headers((*answer.headers, *limits)),
-            **_content(answer),
-        }
+        described = responses.setdefault(
+            str(answer.status.value),
+            {"description": answer.status.phrase, "headers": _headers((*answer.headers, *limits))},
+        )
+        if content := _content(answer):
+            described.setdefault("content", {}).update(content)
     if headers.IF_NONE_MATCH in endpoint.headers:
         responses[str(HTTPStatus.NOT_MODIFIED.value)] = {
             "description": "The version that If-None-Match names is current",
@@ -201,7 +204,7 @@ def _content(answer: Answer) -> dict[str, Any]:
         schema: Schema = {"$ref": SCHEMAS + answer.model.__name__}
     else:
         schema = {"type": "object" if answer.media_type == "application/json" else "string"}
-    return {"content": {answer.media_type: {"schema": schema}}}
+    return {answer.media_type: {"schema": schema}}
 
 
 def _problem(status: HTTPStatus, *, as_text: bool) -> dict[str, Any]:
@@ -248,12 +251,13 @@ def _parameter(name: str, where: str, schema: Schema, *, required: bool) -> dict
     return {"name": name, "in": where, "required": required, "schema": schema, **meaning}
 
 
-def _security(scope: str | None, anonymous_scopes: AbstractSet[str]) -> list[dict[str, list[str]]]:
+def _security(endpoint: Endpoint, anonymous_scopes: AbstractSet[str]) -> list[dict[str, list[str]]]:
     """An empty requirement: callers without a credential are served as well."""
-    if scope is None:
+    if not endpoint.admits:
         return []
-    credentials: list[dict[str, list[str]]] = [{"bearer": [scope]}, {"key": [scope]}, {"openfigi": [scope]}]
-    return [*credentials, {}] if scope in anonymous_scopes else credentials
+    scopes = [] if endpoint.scope is None else [endpoint.scope]
+    credentials = [{scheme: scopes} for scheme in ("bearer", "key", "openfigi")]
+    return [*credentials, {}] if anonymous_scopes >= set(scopes) else credentials
 
 
 def _tag(path: str) -> str:

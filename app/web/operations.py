@@ -1,4 +1,4 @@
-"""Handlers for whoever runs the service: health, metrics, the description, and what answers at `/`."""
+"""Handlers for whoever runs the service: health, metrics, the description."""
 
 from hashlib import blake2b
 from http import HTTPStatus
@@ -20,23 +20,14 @@ STALE_AFTER_INTERVALS: Final = 3
 """The index is stale when this many refresh intervals have passed since it equalled Postgres."""
 
 
-async def root(request: web.Request) -> web.Response:
+async def live(request: web.Request) -> web.Response:
     return json_answer(
         {
-            "service": "instrument-registry",
+            "status": "up",
             "version": version("instrument-registry"),
             "release": request.app[SERVICES].release,
-            "search": "/v1/instruments/search?q=apple",
-            "suggest": "/v1/instruments/suggest?q=app",
-            "health": "/health/ready",
-            "metrics": "/metrics",
-            "openapi": "/openapi.json",
         }
     )
-
-
-async def live(_: web.Request) -> web.Response:
-    return json_answer({"status": "up"})
 
 
 async def ready(request: web.Request) -> web.Response:

@@ -8,6 +8,7 @@ from aiohttp import HttpVersion11, hdrs, web
 from app.web.boundary import admitting
 from app.web.endpoints import (
     aliases,
+    console,
     instrument_writes,
     instruments,
     lookup,
@@ -26,6 +27,7 @@ ENDPOINTS: Final = (
     *search_pins.ENDPOINTS,
     *profiles.ENDPOINTS,
     *operations.ENDPOINTS,
+    *console.ENDPOINTS,
 )
 _VARIABLE: Final = re.compile(r"{(\w+)}")
 """A variable part of a path. To aiohttp such a part holds no braces, but an alias may."""

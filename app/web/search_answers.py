@@ -1,8 +1,6 @@
 """Answers of searches: from those kept or made anew, and the headers that tell what they are of."""
 
-import re
 import time
-from typing import Final
 
 import orjson
 from aiohttp import hdrs, web
@@ -10,13 +8,11 @@ from aiohttp import hdrs, web
 from app.store.source import Source
 from app.web.answer_cache import Make
 from app.web.asked import Asked
+from app.web.encodings import accepts_gzip
 from app.web.finished import FinishedResponse
 from app.web.headers import INDEX_AGE, INDEX_GENERATION, SEARCH_SOURCE, SERVER_TIMING, generation_text
 from app.web.preconditions import is_known
 from app.web.services import SERVICES
-
-_GZIP: Final = re.compile(r"\bgzip\b(?!\s*;\s*q=0(\.0*)?\s*(,|$))", re.IGNORECASE)
-"""In Accept-Encoding, where gzip is not refused (RFC 9110, section 12.5.3)."""
 
 
 async def answered(request: web.Request, asked: Asked, make: Make) -> web.Response:
@@ -46,7 +42,7 @@ async def answered(request: web.Request, asked: Asked, make: Make) -> web.Respon
     body = answer.body
     if (
         source is Source.CACHE
-        and _GZIP.search(request.headers.get(hdrs.ACCEPT_ENCODING, ""))
+        and accepts_gzip(request)
         and (compressed := answers.compressed(answer)) is not None
     ):
         headers[hdrs.CONTENT_ENCODING], body = "gzip", compressed

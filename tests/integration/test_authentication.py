@@ -5,6 +5,7 @@ import hmac
 import json
 import time
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from typing import Any, get_args
 
 import pytest
@@ -23,6 +24,7 @@ from app.domain.access import (
 from app.domain.errors import AuthFailure
 from app.store.api_keys import add_key, revoke_key
 from app.store.postgres import Connection
+from app.web.console.assets import VERSION
 from app.web.routes import ENDPOINTS
 from tests.integration.conftest import Client, eventually, running_api
 from tests.integration.openid import (
@@ -106,6 +108,16 @@ async def test_the_bearer_of_a_token_works_with_profiles_of_its_own(
     assert len((await call(api, ann))[2]["profiles"]) == 1
     bob = signed(scope=READ_WRITE, sub="bob")
     assert (await call(api, bob, path=path))[0] == (await call(api, "alice", path=path))[0] == 404
+
+
+async def test_a_caller_is_told_who_it_is_taken_for(api: Client) -> None:
+    status, headers, told = await call(api, signed(scope=READ_WRITE), path="/v1/caller")
+    assert (status, told["owner"]) == (200, owner_of_token(ISSUER, "ann")) and headers["RateLimit-Remaining"]
+    assert (told["anonymous"], told["scopes"]) == (False, sorted(READ_WRITE.split()))
+    assert datetime.fromisoformat(told["expires_at"]) > datetime.now(UTC)
+    status, _, told = await call(api, None, path="/v1/caller")
+    assert (status, told["anonymous"], told["scopes"], told["expires_at"]) == (200, True, [], None)
+    await refusal(api, "unknown", path="/v1/caller")
 
 
 async def test_no_token_is_the_owner_that_a_key_is(api: Client, database_url: str) -> None:
@@ -304,7 +316,8 @@ async def test_open_routes_ask_nobody_and_count_nothing(database_url: str, redis
     ) as api:
         for _ in range(3):
             for endpoint in ENDPOINTS:
-                if endpoint.scope is None:
-                    async with api.get(endpoint.path, headers={"X-API-Key": "nonsense"}) as response:
+                if not endpoint.admits:
+                    path = endpoint.path.format(version=VERSION, name="main.js")
+                    async with api.get(path, headers={"X-API-Key": "nonsense"}) as response:
                         assert response.status in (200, 503), endpoint
                         assert "RateLimit-Limit" not in response.headers

@@ -25,6 +25,7 @@ from app.domain.access import (
 from app.domain.profile import ProfileDocument
 from app.store.api_keys import add_key
 from app.store.postgres import Connection
+from app.web.console.assets import VERSION
 from app.web.endpoint import Endpoint
 from app.web.routes import ENDPOINTS
 from tests.integration.conftest import Client, Import, WaitLevel, get_json, running_api
@@ -225,7 +226,14 @@ async def test_answers_are_as_described(api: Client, description: Description) -
         ("metrics", "/metrics", {}),
         ("openapi", "/openapi.json", {}),
         ("openapi", "/openapi.json", {"headers": known}),
-        ("root", "/", {}),
+        ("caller", "/v1/caller", {}),
+        ("caller", "/v1/caller", {"headers": {"X-API-Key": "unknown"}}),
+        ("console", "/", {}),
+        ("console", "/", {"headers": known}),
+        ("docs", "/docs", {}),
+        ("asset", f"/assets/{VERSION}/icon.svg", {}),
+        ("asset", f"/assets/{VERSION}/main.js", {"headers": known}),
+        ("asset", f"/assets/{VERSION}/no.js", {}),
     ]
     endpoints = {endpoint.name: endpoint for endpoint in ENDPOINTS}
     seen = await answers_to(requests, api, description)

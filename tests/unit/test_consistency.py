@@ -75,7 +75,7 @@ def test_the_error_tree_is_drawn_in_full() -> None:
 
 def test_every_route_declares_a_known_scope_or_is_meant_to_be_open() -> None:
     open_routes = {endpoint.name for endpoint in ENDPOINTS if endpoint.scope is None}
-    assert open_routes == {"live", "ready", "metrics", "openapi", "root"}
+    assert open_routes == {"caller", "live", "ready", "metrics", "openapi", "console", "docs", "asset"}
     assert all(endpoint.scope in SCOPES for endpoint in ENDPOINTS if endpoint.scope)
     assert len({endpoint.name for endpoint in ENDPOINTS}) == len(ENDPOINTS)
     assert len({endpoint.handler for endpoint in ENDPOINTS}) == len(ENDPOINTS)
@@ -142,7 +142,7 @@ def test_every_setting_is_documented_with_its_default_and_nothing_else() -> None
 
 def test_every_route_is_documented() -> None:
     page = (ROOT / "docs/reference/endpoints.md").read_text()
-    assert all(endpoint.path in page for endpoint in ENDPOINTS if endpoint.name != "root")
+    assert all(endpoint.path in page for endpoint in ENDPOINTS)
 
 
 def test_locks_by_number_are_told_apart_in_one_place() -> None:

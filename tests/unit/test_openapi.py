@@ -54,11 +54,14 @@ def test_it_describes_what_is_routed_and_nothing_else() -> None:
 
 
 def test_it_names_the_scope_of_each_operation() -> None:
+    assert operations()["caller"]["security"] == [{"bearer": []}, {"key": []}, {"openfigi": []}, {}]
     for endpoint in ENDPOINTS:
-        security = operations()[endpoint.name]["security"]
-        assert security == (
-            [{scheme: [endpoint.scope]} for scheme in ("bearer", "key", "openfigi")] if endpoint.scope else []
-        )
+        if endpoint.name != "caller":
+            assert operations()[endpoint.name]["security"] == (
+                [{scheme: [endpoint.scope]} for scheme in ("bearer", "key", "openfigi")]
+                if endpoint.scope
+                else []
+            )
 
 
 def test_it_says_where_no_credential_is_needed() -> None:
@@ -71,6 +74,9 @@ def test_it_says_where_no_credential_is_needed() -> None:
     ("name", "statuses"),
     [
         ("live", EVERYWHERE | {200}),
+        ("caller", EVERYWHERE | {200, 401, 429, 503}),
+        ("console", EVERYWHERE | {200, 304}),
+        ("asset", EVERYWHERE | {200, 304, 404}),
         ("ready", EVERYWHERE | {200, 503}),
         ("openapi", EVERYWHERE | {200, 304}),
         ("search", SCOPED | {200, 304, 410, 504}),

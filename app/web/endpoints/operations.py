@@ -1,11 +1,11 @@
-"""The endpoints of operations: the index, the parameters, health, metrics, the description."""
+"""The endpoints of operations: the index, the parameters, who calls, health, metrics, the description."""
 
 from http import HTTPStatus
 from typing import Final
 
 from app.domain import errors, query_schema
 from app.domain.access import CONFIG_ADMIN, INDEX_ADMIN
-from app.web import answers_operations, headers, index_admin, operations, paths
+from app.web import answers_operations, caller, headers, index_admin, operations, paths
 from app.web.endpoint import Answer, Endpoint
 
 _JOB: Final = paths.INDEX_JOBS + "/{id}"
@@ -83,6 +83,16 @@ ENDPOINTS: Final = (
         answers=(Answer(answers_operations.Config),),
     ),
     Endpoint(
+        "caller",
+        "GET",
+        "/v1/caller",
+        caller.caller,
+        None,
+        summary="Tell who calls, and what it may do",
+        answers=(Answer(answers_operations.Caller),),
+        looks_at_callers=True,
+    ),
+    Endpoint(
         "live",
         "GET",
         "/health/live",
@@ -122,14 +132,5 @@ ENDPOINTS: Final = (
         summary="Show this description",
         headers=(headers.IF_NONE_MATCH,),
         answers=(Answer(None, headers=(headers.ETAG, headers.CACHE_CONTROL)),),
-    ),
-    Endpoint(
-        "root",
-        "GET",
-        "/",
-        operations.root,
-        None,
-        summary="Say what runs here",
-        answers=(Answer(answers_operations.Service),),
     ),
 )
