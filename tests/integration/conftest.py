@@ -39,7 +39,7 @@ Client: TypeAlias = ClientSession
 Import: TypeAlias = Callable[..., Awaitable[ImportReport]]
 WaitLevel: TypeAlias = Callable[[], Awaitable[Drift]]
 
-WAIT_S = 15.0
+WAIT_S = 60.0
 
 
 @pytest.fixture
