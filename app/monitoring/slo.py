@@ -8,7 +8,6 @@ import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, Final
 
@@ -16,6 +15,7 @@ from app.domain import errors
 from app.monitoring.growth import DAYS_NEEDED, Growth
 from app.monitoring.prometheus import Prometheus
 from app.monitoring.queries import ERRORS, JOB, USER_ROUTES
+from app.times import utc_text, utc_text_of
 
 WINDOWS: Final = {"24h": 86_400, "7d": 604_800}
 BOUND_S: Final = 0.12
@@ -80,10 +80,10 @@ async def report(prometheus: Prometheus, name: str, expected: Expected) -> dict[
         await _profiles(prometheus, window, coverage),
     ]
     return {
-        "made_at": _at(time.time()),
+        "made_at": utc_text(),
         "window": name,
-        "from": _at(window.start),
-        "to": _at(window.end),
+        "from": utc_text_of(window.start),
+        "to": utc_text_of(window.end),
         "verdict": _verdict(questions),
         "coverage": round(coverage, 4),
         "coverage_needed": COVERAGE,
@@ -360,7 +360,3 @@ def _whole(count: float) -> int:
 def _percent(share: float | None) -> str:
     """To a hundredth, and never rounded up to what it is not."""
     return "none" if share is None else f"{math.floor(share * 10_000) / 100:g} %"
-
-
-def _at(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

@@ -4,9 +4,10 @@ import shutil
 import subprocess
 from typing import Final
 
-from app.release.folder import pretty, utc_text
+from app.release.folder import pretty
 from app.release.pieces import Found, Missing
 from app.release.source import Source
+from app.times import utc_text
 
 ALERTS_FILE: Final = "alert_test_results.json"
 FOLDER: Final = "deploy/prometheus/tests"

@@ -20,7 +20,6 @@ from app.release.folder import (
     read_index,
     replace_files,
     signed_digest,
-    utc_text,
 )
 from app.release.junit import gather_profile_tests, gather_tests
 from app.release.load_results import gather_baseline, gather_current
@@ -28,6 +27,7 @@ from app.release.migrations import DATABASE, database_piece, gather_migrations
 from app.release.pieces import Found, Missing, NotDue, Piece, Stage, State
 from app.release.sbom import gather_sbom
 from app.release.source import Source
+from app.times import utc_text
 
 COMPLETE: Final = "complete"
 INCOMPLETE: Final = "incomplete"

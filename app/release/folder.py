@@ -2,13 +2,13 @@
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
 import orjson
 
 from app.domain.errors import RegistryError
+from app.files import replace_file
 
 INDEX_FILE: Final = "index.json"
 INDEX_PAGE: Final = "index.html"
@@ -18,10 +18,6 @@ FORMAT: Final = 1
 
 class ReleaseError(RegistryError):
     """The release's folder or what is put into it cannot be used; `str(error)` has the way out."""
-
-
-def utc_text(moment: datetime | None = None) -> str:
-    return (moment or datetime.now(UTC)).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def pretty(content: Any) -> bytes:
@@ -87,6 +83,4 @@ def replace_files(folder: Path, old: Sequence[str], new: Mapping[str, bytes]) ->
         if name not in new:
             (folder / name).unlink(missing_ok=True)
     for name, content in new.items():
-        written = folder / f".{name}.new"
-        written.write_bytes(content)
-        written.replace(folder / name)
+        replace_file(folder / name, content)

@@ -3,14 +3,15 @@
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 from xml.etree import ElementTree
 
-from app.release.folder import pretty, utc_text
+from app.release.folder import pretty
 from app.release.pieces import Found, Missing
 from app.release.source import Source
+from app.times import utc_text
 
 REPORT_FILE: Final = "test_report.json"
 PROFILES_FILE: Final = "subscription_management_test_report.json"
@@ -145,4 +146,4 @@ def _utc(stamp: str) -> str | None:
         moment = datetime.fromisoformat(stamp)
     except ValueError:
         return None
-    return utc_text(moment.astimezone(UTC))
+    return utc_text(moment)

@@ -7,10 +7,11 @@ from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 
 from app.domain.errors import PostgresUnavailable
-from app.release.folder import digest_of, pretty, utc_text
+from app.release.folder import digest_of, pretty
 from app.release.pieces import Found, Missing, NotDue, Piece, State, Verdict
 from app.release.source import Source
 from app.store.migrate import current_revision
+from app.times import utc_text
 
 MIGRATIONS_FILE: Final = "migrations.json"
 DATABASE_FILE: Final = "migrations_of_database.json"

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,9 +12,10 @@ import orjson
 
 from app.monitoring import queries
 from app.monitoring.prometheus import Prometheus, PrometheusUnavailable, Series
-from app.release.folder import pretty, utc_text
+from app.release.folder import pretty
 from app.release.pieces import Missing, NotDue, Piece, State, text_of
 from app.report_page import Span, chart, heading, html_page, paragraph, table
+from app.times import utc_text_of
 
 NAME: Final = "rollback"
 REPORT: Final = "rollback"
@@ -74,11 +75,13 @@ async def rollback_piece(
     except PrometheusUnavailable as error:
         raise Missing(str(error)) from error
     if not any(metrics["lines"].values()):
-        raise Missing(f"{prometheus} has no metrics from {_at(period.start)} to {_at(period.end)}")
+        raise Missing(
+            f"{prometheus} has no metrics from {utc_text_of(period.start)} to {utc_text_of(period.end)}"
+        )
     document = {
         "release": text_of(dict(summary), "release"),
-        "from": _at(period.start),
-        "to": _at(period.end),
+        "from": utc_text_of(period.start),
+        "to": utc_text_of(period.end),
         "window_s": window_s,
         "rollback": rollback,
         **metrics,
@@ -213,7 +216,3 @@ def _page(document: Mapping[str, Any], period: Period) -> str:
             table(("lines", "times"), list((document["logs"] or {}).items())),
         ],
     )
-
-
-def _at(seconds: float) -> str:
-    return utc_text(datetime.fromtimestamp(seconds, UTC))

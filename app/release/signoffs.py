@@ -21,8 +21,8 @@ from app.release.folder import (
     digest_on_disk,
     lacking,
     read_index,
-    utc_text,
 )
+from app.times import utc_text
 
 ROLES: Final = (
     "performance",
