@@ -21,6 +21,8 @@ from rich.progress import (
 )
 from rich.table import Table
 
+from app.server_url import ServerUrl
+
 output = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
 messages = Console(stderr=True, highlight=False, markup=False, emoji=False, soft_wrap=True)
 
@@ -39,6 +41,14 @@ def fail(message: str, status: int = 1) -> NoReturn:
     messages.print("error:", style="red", end=" ")
     messages.print(" ".join(message.split()))
     sys.exit(status)
+
+
+def server_url(url: str, option: str) -> ServerUrl:
+    """The URL that `option` names; ends where it is none, without quoting it: it may have a password."""
+    try:
+        return ServerUrl.parse(url)
+    except ValueError as error:
+        fail(f"{option}: {error}; it must be like http://127.0.0.1:8080")
 
 
 @contextmanager

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import orjson
 import typer
 
-from app.terminal import fail, output, print_table, printable
+from app.terminal import fail, output, print_table, printable, server_url
 
 release = typer.Typer(no_args_is_help=True, help="Sign-offs of a release: sign, status.")
 
@@ -132,6 +132,8 @@ def release_evidence(
 
     if not 1 <= len(version) <= 100 or not version.isprintable() or " " in version:
         fail("--release: must be 1 to 100 printable characters without spaces")
+    if prometheus is not None:
+        server_url(prometheus, "--prometheus")
     url = Settings.from_environment().database_url
     inputs = Inputs(
         load_baseline=load_baseline or (),

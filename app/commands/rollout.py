@@ -5,7 +5,6 @@ import getpass
 import time
 from pathlib import Path
 from typing import Annotated, Final
-from urllib.parse import urlsplit
 
 import orjson
 import typer
@@ -18,7 +17,7 @@ from app.rollout.folder import Controlled, Folder, control
 from app.rollout.machine import Order, OrderKind, Phase, obey
 from app.rollout.plan import PLAN_FILE, read_plan
 from app.rollout.record import Record, Target, record_of
-from app.terminal import fail, messages, output, printable
+from app.terminal import fail, messages, output, printable, server_url
 
 rollout = typer.Typer(
     no_args_is_help=True,
@@ -92,7 +91,7 @@ def start(
 
     target = Target(
         release=_given(release, "--release"),
-        prometheus=_url(prometheus, "--prometheus"),
+        prometheus=_url(prometheus, "--prometheus", may_have_user=True),
         haproxy=haproxy,
         backend=backend,
         frontend=frontend,
@@ -255,12 +254,8 @@ def _given(text: str, option: str) -> str:
     return text.strip()
 
 
-def _url(url: str, option: str) -> str:
-    try:
-        parts = urlsplit(url)
-        known = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
-    except ValueError:
-        known = False
-    if not known:
-        fail(f"{option}: {url!r} is no URL; it must be like http://127.0.0.1:8080")
+def _url(url: str, option: str, *, may_have_user: bool = False) -> str:
+    """As it was given: the state that a later controller reads needs the password too."""
+    if server_url(url, option).user is not None and not may_have_user:
+        fail(f"{option}: must have no user and password; REGISTRY_ROLLOUT_KEY is the key of the probes")
     return url.rstrip("/")

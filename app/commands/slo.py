@@ -3,12 +3,11 @@
 import asyncio
 from pathlib import Path
 from typing import Annotated, Any, Final
-from urllib.parse import urlsplit
 
 import orjson
 import typer
 
-from app.terminal import fail, output, print_table
+from app.terminal import fail, output, print_table, server_url
 
 slo = typer.Typer(no_args_is_help=True, help="Service levels after a deployment: report.")
 
@@ -56,7 +55,7 @@ def report(
 
     if window not in WINDOWS:
         fail(f"--window: {window!r} is none; it is {' or '.join(WINDOWS)}")
-    _check_url(prometheus)
+    server_url(prometheus, "--prometheus")
     if file is not None and file.suffix == ".html":
         fail("--output: names the JSON file; the page with charts is written beside it as .html")
     expected = Expected(expected_sustained, expected_burst, worker_rate, max_rows)
@@ -122,13 +121,3 @@ def _print(found: dict[str, Any]) -> None:
 
 def _unanswered(found: dict[str, Any]) -> str:
     return "; ".join(one["measured"] for one in found["questions"] if one["state"] == found["verdict"])
-
-
-def _check_url(url: str) -> None:
-    try:
-        parts = urlsplit(url)
-        known = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
-    except ValueError:
-        known = False
-    if not known:
-        fail(f"--prometheus: {url!r} is no URL; it must be like http://127.0.0.1:9090")

@@ -4,8 +4,10 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import aiohttp
+from aiohttp import encode_basic_auth
 
 from app.domain.errors import RegistryError
+from app.server_url import ServerUrl
 
 TIMEOUT_S: Final = 10.0
 
@@ -31,11 +33,20 @@ class Series:
 
 
 class Prometheus:
-    """Queries to the server at `url`. All of them raise PrometheusUnavailable."""
+    """Queries to the server at `url`, which may hold user and password. All raise PrometheusUnavailable."""
 
     def __init__(self, session: aiohttp.ClientSession, url: str) -> None:
         self._session = session
-        self._url = url.rstrip("/")
+        try:
+            address = ServerUrl.parse(url)
+        except ValueError as error:
+            raise PrometheusUnavailable(
+                f"the URL of Prometheus {error}; it must be like http://127.0.0.1:9090"
+            ) from error
+        self.address = address.shown
+        self._headers: dict[str, str] = {}
+        if address.user is not None:
+            self._headers["Authorization"] = encode_basic_auth(address.user, address.password or "")
 
     async def query(self, promql: str) -> list[Sample]:
         """An instant vector, as of now."""
@@ -60,18 +71,19 @@ class Prometheus:
     async def _ask(self, path: str, parameters: dict[str, str], kind: str) -> list[Any]:
         try:
             async with self._session.post(
-                f"{self._url}/api/v1/{path}",
+                f"{self.address}/api/v1/{path}",
                 data=parameters,
+                headers=self._headers,
                 timeout=aiohttp.ClientTimeout(total=TIMEOUT_S),
             ) as response:
                 status, answer = response.status, await response.json(content_type=None)
         except (aiohttp.ClientError, OSError, ValueError) as error:  # TimeoutError is an OSError
             reason = str(error) or type(error).__name__
-            raise PrometheusUnavailable(f"Prometheus at {self._url} does not answer: {reason}") from error
+            raise PrometheusUnavailable(f"Prometheus at {self.address} does not answer: {reason}") from error
         if not isinstance(answer, dict) or answer.get("status") != "success":
             reason = answer.get("error", "") if isinstance(answer, dict) else ""
             raise PrometheusUnavailable(
-                f"Prometheus at {self._url} refuses a query with {status}: {reason or 'without a reason'}"
+                f"Prometheus at {self.address} refuses a query with {status}: {reason or 'without a reason'}"
             )
         data = answer.get("data")
         if not isinstance(data, dict) or data.get("resultType") != kind:
@@ -82,4 +94,4 @@ class Prometheus:
         return result
 
     def _odd(self) -> PrometheusUnavailable:
-        return PrometheusUnavailable(f"{self._url} does not answer as Prometheus does; check the address")
+        return PrometheusUnavailable(f"{self.address} does not answer as Prometheus does; check the address")

@@ -71,12 +71,13 @@ async def rollback_piece(
     window_s = max(SHORTEST_WINDOW_S, round(4 * period.step_s))
     try:
         async with aiohttp.ClientSession() as session:
-            metrics = await _read_metrics(Prometheus(session, prometheus), period, window_s)
+            client = Prometheus(session, prometheus)
+            metrics = await _read_metrics(client, period, window_s)
     except PrometheusUnavailable as error:
-        raise Missing(str(error)) from error
+        raise Missing(f"--prometheus: {error}") from error
     if not any(metrics["lines"].values()):
         raise Missing(
-            f"{prometheus} has no metrics from {utc_text_of(period.start)} to {utc_text_of(period.end)}"
+            f"{client.address} has no metrics from {utc_text_of(period.start)} to {utc_text_of(period.end)}"
         )
     document = {
         "release": text_of(dict(summary), "release"),

@@ -347,7 +347,9 @@ def starting(base: Path, **options: str | None) -> list[str]:
         ({"unsigned": " "}, "2.0.0 lacks the sign-offs of"),
         ({}, "no load test of the canary: name its evidence with --load-evidence"),
         ({"load_evidence": "/nowhere.json"}, "--load-evidence: cannot read /nowhere.json"),
-        ({"prometheus": "localhost:9090"}, "--prometheus: 'localhost:9090' is no URL"),
+        ({"prometheus": "localhost:9090"}, "--prometheus: is no URL of a server"),
+        ({"prometheus": "http://ada:secret@h:0"}, "--prometheus: is no URL of a server"),
+        ({"stable_url": "http://ada:secret@h"}, "--stable-url: must have no user and password"),
         ({"stable_url": CANARY}, "--canary-url: is that of the stable version"),
         ({"plan": "/nowhere.toml"}, "--plan: cannot read /nowhere.toml"),
         ({"release": " "}, "--release: must have 1 to 500 characters"),
@@ -364,6 +366,7 @@ def test_a_start_that_cannot_be_is_refused(
         options = options | {"load_evidence": str(evidence)}
     status, said = invoke(*starting(tmp_path, **options))
     assert (status, words in said) == (1, True), said
+    assert "secret" not in said
     assert not (tmp_path / "rollout" / "state.json").exists()
 
 

@@ -412,3 +412,10 @@ def test_a_rollback_is_shown_with_its_metrics_and_the_errors_of_the_period(
     assert (source.parent / "release/rollback.html").read_text().count("<svg") == 3
     gathering(source, asked)
     assert "--prometheus" in pieces(source)["rollback"]["reason"]
+    nowhere = "http://ada:secret@127.0.0.1:1"
+    gathering(source, asked, "--prometheus", nowhere, *around)
+    assert "Prometheus at http://127.0.0.1:1 does not answer" in pieces(source)["rollback"]["reason"]
+    result = gathering(source, asked, "--prometheus", "ada:secret@prometheus")
+    assert result.exit_code == 1 and "--prometheus: is no URL" in result.stderr
+    for file in (source.parent / "release").iterdir():
+        assert b"secret" not in file.read_bytes(), file

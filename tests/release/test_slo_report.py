@@ -1,5 +1,6 @@
 """`slo report` against a real Prometheus that knows the past days."""
 
+import asyncio
 import math
 import re
 from collections.abc import Callable, Iterator
@@ -8,6 +9,8 @@ from typing import Any, Final
 
 import orjson
 import pytest
+from aiohttp import encode_basic_auth, web
+from aiohttp.test_utils import TestServer
 from typer.testing import CliRunner, Result
 
 from app.cli import cli
@@ -205,6 +208,30 @@ def test_a_prometheus_that_is_away_is_said_and_the_old_report_replaced(tmp_path:
     assert "not known" in file.with_suffix(".html").read_text()
 
 
+async def test_a_user_and_a_password_are_sent_and_never_shown(tmp_path: Path) -> None:
+    """Asked of a server that lets in who has them, and refuses every query by quoting none of it."""
+    asked = []
+
+    async def answer(request: web.Request) -> web.Response:
+        asked.append(request.headers["Authorization"])
+        return web.json_response({"status": "error", "error": "too busy"}, status=503)
+
+    app = web.Application()
+    app.router.add_post("/api/v1/query_range", answer)
+    file = tmp_path / "slo.json"
+    async with TestServer(app) as server:
+        address = f"127.0.0.1:{server.port}"
+        url = f"http://ada:s%40cr%E2%82%ACt@{address}"
+        refused = await asyncio.to_thread(slo, url, "--output", str(file))
+    away = await asyncio.to_thread(slo, url)
+    assert asked[0] == encode_basic_auth("ada", "s@cr€t")
+    assert (refused.exit_code, away.exit_code) == (4, 4)
+    assert f"Prometheus at http://{address} refuses a query with 503: too busy" in refused.stderr
+    assert "does not answer" in away.stderr
+    for shown in (refused.stderr, away.stderr, file.read_text(), file.with_suffix(".html").read_text()):
+        assert "ada" not in shown and "%40cr" not in shown
+
+
 def test_the_report_is_written_with_charts(good: str, tmp_path: Path) -> None:
     file = tmp_path / "slo.json"
     result = slo(good, "--window", "7d", "--output", str(file))
@@ -217,7 +244,7 @@ def test_the_report_is_written_with_charts(good: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "named"),
     [
-        (["--prometheus", "prometheus:9090"], "--prometheus"),
+        (["--prometheus", "prometheus:9090"], "--prometheus: is no URL of a server"),
         (["--prometheus", "http://127.0.0.1:1", "--window", "1h"], "--window"),
         (["--prometheus", "http://127.0.0.1:1", "--output", "slo.html"], "--output"),
     ],
