@@ -20,7 +20,7 @@ USER_ROUTES: Final = (
 """Requests that users wait for: streams, bulk and admin routes are left out."""
 ERRORS: Final = 'status=~"5.."'
 
-_HISTOGRAM: Final = "registry_http_request_seconds"
+HISTOGRAM: Final = "registry_http_request_seconds"
 
 
 def together(parts: Mapping[str, str]) -> str:
@@ -34,22 +34,22 @@ def together(parts: Mapping[str, str]) -> str:
 
 def requests(window_s: int) -> str:
     """How many requests users made."""
-    return _increase(f"{_HISTOGRAM}_count", USER_ROUTES, window_s)
+    return _increase(f"{HISTOGRAM}_count", USER_ROUTES, window_s)
 
 
 def errors(window_s: int) -> str:
     """How many of them were answered with 5xx; a track without any is missing."""
-    return _increase(f"{_HISTOGRAM}_count", f"{USER_ROUTES},{ERRORS}", window_s)
+    return _increase(f"{HISTOGRAM}_count", f"{USER_ROUTES},{ERRORS}", window_s)
 
 
 def requests_within(bound_s: float, window_s: int) -> str:
     """How many of them took at most `bound_s`, which must be a bound of the histogram's buckets."""
-    return _increase(f"{_HISTOGRAM}_bucket", f'{USER_ROUTES},le="{bound_s:g}"', window_s)
+    return _increase(f"{HISTOGRAM}_bucket", f'{USER_ROUTES},le="{bound_s:g}"', window_s)
 
 
 def p95(window_s: int) -> str:
     """The 95th percentile in seconds, interpolated in its bucket: to compare tracks, not for gates."""
-    buckets = f'sum by (track, le) (rate({_HISTOGRAM}_bucket{{job="{JOB}",{USER_ROUTES}}}[{window_s}s]))'
+    buckets = f'sum by (track, le) (rate({HISTOGRAM}_bucket{{job="{JOB}",{USER_ROUTES}}}[{window_s}s]))'
     return f"histogram_quantile(0.95, {buckets})"
 
 
@@ -65,7 +65,7 @@ def connections_failed(window_s: int) -> str:
 
 def series_known() -> str:
     """How many series of requests there are, of any route."""
-    return f'count by (track) ({_HISTOGRAM}_count{{job="{JOB}"}})'
+    return f'count by (track) ({HISTOGRAM}_count{{job="{JOB}"}})'
 
 
 def targets_up() -> str:

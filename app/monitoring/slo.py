@@ -14,7 +14,7 @@ from typing import Any, Final
 from app.domain import errors
 from app.monitoring.growth import DAYS_NEEDED, Growth
 from app.monitoring.prometheus import Prometheus
-from app.monitoring.queries import ERRORS, JOB, USER_ROUTES
+from app.monitoring.queries import ERRORS, HISTOGRAM, JOB, USER_ROUTES
 from app.times import utc_text, utc_text_of
 
 WINDOWS: Final = {"24h": 86_400, "7d": 604_800}
@@ -28,7 +28,6 @@ PEAK_S: Final = 300
 SETTLED_S: Final = 10.0
 """So long ago the window ends: all queries are as of then, and scrapes of before are in the database."""
 
-_HISTOGRAM: Final = "registry_http_request_seconds"
 _PROFILE_ROUTES: Final = 'route=~"/v1/subscription-profiles.*"'
 _RIGHT: Final = ("done", "not_modified", "replayed")
 
@@ -134,11 +133,11 @@ async def _coverage(prometheus: Prometheus, window: Window) -> tuple[float, floa
 async def _lines(prometheus: Prometheus, window: Window) -> dict[str, list[float | None]]:
     step = f"{max(window.step_s, PEAK_S)}s"
     users = f'job="{JOB}",{USER_ROUTES}'
-    buckets = f"sum by (le) (rate({_HISTOGRAM}_bucket{{{users}}}[{step}]))"
+    buckets = f"sum by (le) (rate({HISTOGRAM}_bucket{{{users}}}[{step}]))"
     asked = {
         "p95_ms": f"1000 * histogram_quantile({SHARE}, {buckets})",
-        "requests_per_s": f"sum(rate({_HISTOGRAM}_count{{{users}}}[{step}]))",
-        "errors_per_s": f"sum(rate({_HISTOGRAM}_count{{{users},{ERRORS}}}[{step}]))",
+        "requests_per_s": f"sum(rate({HISTOGRAM}_count{{{users}}}[{step}]))",
+        "errors_per_s": f"sum(rate({HISTOGRAM}_count{{{users},{ERRORS}}}[{step}]))",
         "profile_operations_per_s": f'sum(rate(registry_profile_operations_total{{job="{JOB}"}}[{step}]))',
         "rows": "max(registry_index_rows)",
     }
@@ -168,15 +167,15 @@ async def _sums(
 async def _latency(prometheus: Prometheus, window: Window, coverage: float) -> dict[str, Any]:
     users = f'job="{JOB}",{USER_ROUTES}'
     by_route = await _sums(
-        prometheus, window, counted(f"{_HISTOGRAM}_count", users, "route", window.seconds), "route"
+        prometheus, window, counted(f"{HISTOGRAM}_count", users, "route", window.seconds), "route"
     )
     within = await _sums(
         prometheus,
         window,
-        counted(f"{_HISTOGRAM}_bucket", f'{users},le="{BOUND_S:g}"', "route", window.seconds),
+        counted(f"{HISTOGRAM}_bucket", f'{users},le="{BOUND_S:g}"', "route", window.seconds),
         "route",
     )
-    buckets = counted(f"{_HISTOGRAM}_bucket", users, "le", window.seconds)
+    buckets = counted(f"{HISTOGRAM}_bucket", users, "le", window.seconds)
     quantiles = {
         f"p{100 * part:g}_ms": await _one(prometheus, window, f"1000 * histogram_quantile({part}, {buckets})")
         for part in (0.5, 0.95, 0.99)
@@ -203,7 +202,7 @@ async def _latency(prometheus: Prometheus, window: Window, coverage: float) -> d
 
 
 async def _errors(prometheus: Prometheus, window: Window, coverage: float) -> dict[str, Any]:
-    metric, all_errors = f"{_HISTOGRAM}_count", f'job="{JOB}",{ERRORS}'
+    metric, all_errors = f"{HISTOGRAM}_count", f'job="{JOB}",{ERRORS}'
     users = f'job="{JOB}",{USER_ROUTES}'
     total = await _sums(prometheus, window, counted(metric, users, "job", window.seconds), "job")
     judged = await _sums(
@@ -243,7 +242,7 @@ async def _profiles(prometheus: Prometheus, window: Window, coverage: float) -> 
     failing = await _sums(
         prometheus,
         window,
-        counted(f"{_HISTOGRAM}_count", f'job="{JOB}",{_PROFILE_ROUTES},{ERRORS}', "job", window.seconds),
+        counted(f"{HISTOGRAM}_count", f'job="{JOB}",{_PROFILE_ROUTES},{ERRORS}', "job", window.seconds),
         "job",
     )
     operations = sum(map(_whole, results.values()))
@@ -270,7 +269,7 @@ async def _use(
 ) -> dict[str, Any]:
     rates = [value for value in line if value is not None]
     users = f'job="{JOB}",{USER_ROUTES}'
-    rate = f"sum(rate({_HISTOGRAM}_count{{{users}}}[{PEAK_S}s]))"
+    rate = f"sum(rate({HISTOGRAM}_count{{{users}}}[{PEAK_S}s]))"
     peak = await _one(prometheus, window, f"max_over_time({rate}[{window.seconds}s:{PEAK_S}s])")
     mean = sum(rates) / len(rates) if rates else None
     compared = [
