@@ -42,7 +42,7 @@ def report(
     ] = 2247,
     max_rows: Annotated[float, typer.Option(min=1, help="Instruments that Redis has room for.")] = 14_500_000,
 ) -> None:
-    """What users got: P95 below 120 ms, no errors, profile operations right; use, growth and capacity.
+    """What users got: reachable, P95 below 120 ms, no errors, profile operations right; use and capacity.
 
     Ends with 0 if all is so, 1 if something is not, 3 if there is not enough data to say so, 4 if Prometheus
     does not answer.
@@ -75,7 +75,7 @@ def report(
         fail("; ".join(missed), MISSED)
     if found["verdict"] == State.NOT_ENOUGH_DATA:
         fail(
-            f"not enough data: Prometheus looked for {found['coverage']:.1%} of the window, "
+            f"not enough data: Prometheus reached it for {found['coverage']:.1%} of the window, "
             f"{found['coverage_needed']:.0%} are needed; {_unanswered(found)}",
             NOT_ENOUGH_DATA,
         )

@@ -21,7 +21,11 @@ WINDOWS: Final = {"24h": 86_400, "7d": 604_800}
 BOUND_S: Final = 0.12
 SHARE: Final = 0.95
 COVERAGE: Final = 0.95
-"""For so much of the window Prometheus must have looked at the service."""
+"""For so much of the window Prometheus must have reached the service."""
+DOWN: Final = 0.001
+"""For so much of the window nobody may have answered: the budget of deploy/prometheus/rules/slo.yml."""
+LOOK_S: Final = 15
+"""The interval of scrapes in deploy/prometheus/prometheus.yml."""
 REQUESTS_NEEDED: Final = 100
 POINTS: Final = 288
 PEAK_S: Final = 300
@@ -51,6 +55,20 @@ class Expected:
 
 
 @dataclass(frozen=True, slots=True)
+class Looked:
+    """Parts of the window: when Prometheus asked for metrics and got them, and when it got none."""
+
+    up: float
+    down: float
+
+    @property
+    def reachable(self) -> float | None:
+        """Of the time that Prometheus asked."""
+        asked = self.up + self.down
+        return round(self.up / asked, 6) if asked else None
+
+
+@dataclass(frozen=True, slots=True)
 class Window:
     name: str
     end: float
@@ -71,9 +89,11 @@ class Window:
 async def report(prometheus: Prometheus, name: str, expected: Expected) -> dict[str, Any]:
     """All questions with their numbers. Raises PrometheusUnavailable."""
     window = Window(name, time.time() - SETTLED_S)
-    coverage, up = await _coverage(prometheus, window)
+    looked = await _looked(prometheus, window)
+    coverage = looked.up
     lines = await _lines(prometheus, window)
     questions = [
+        _reachability(looked, window),
         await _latency(prometheus, window, coverage),
         await _errors(prometheus, window, coverage),
         await _profiles(prometheus, window, coverage),
@@ -86,7 +106,7 @@ async def report(prometheus: Prometheus, name: str, expected: Expected) -> dict[
         "verdict": _verdict(questions),
         "coverage": round(coverage, 4),
         "coverage_needed": COVERAGE,
-        "reachable": up,
+        "reachable": looked.reachable,
         "questions": questions,
         "use": await _use(prometheus, window, expected, lines["requests_per_s"]),
         "capacity": await _capacity(prometheus, window, expected, lines),
@@ -121,13 +141,28 @@ def _refusals(kind: type[errors.RegistryError] = errors.RegistryError) -> set[st
 _REFUSALS: Final = frozenset(_refusals())
 
 
-async def _coverage(prometheus: Prometheus, window: Window) -> tuple[float, float | None]:
-    """For which part of the window Prometheus looked, and for which part of that somebody answered."""
-    found = await prometheus.query_range(f'max(up{{job="{JOB}"}})', window.start, window.end, window.step_s)
-    points = [value for series in found for _, value in series.points]
-    if not points:
-        return 0.0, None
-    return min(1.0, len(points) / POINTS), round(sum(points) / len(points), 4)
+async def _looked(prometheus: Prometheus, window: Window) -> Looked:
+    """One process that answers is enough."""
+    looks = window.seconds / LOOK_S
+
+    async def part(value: int) -> float:
+        times = f'count_over_time((max(up{{job="{JOB}"}}) == {value})[{window.seconds}s:{LOOK_S}s])'
+        return min(1.0, (await _one(prometheus, window, times) or 0.0) / looks)
+
+    return Looked(await part(1), await part(0))
+
+
+def _reachability(looked: Looked, window: Window) -> dict[str, Any]:
+    down_s = round(looked.down * window.seconds)
+    enough = looked.up + looked.down >= COVERAGE
+    return {
+        "question": "Was it reachable?",
+        "state": State.MISSED if looked.down > DOWN else State.PASSED if enough else State.NOT_ENOUGH_DATA,
+        "measured": f"nobody answered Prometheus for {down_s:,} s, {_percent(looked.reachable)} reachable",
+        "limit": f"at most {DOWN * window.seconds:,.0f} s",
+        "down_s": down_s,
+        "reachable": looked.reachable,
+    }
 
 
 async def _lines(prometheus: Prometheus, window: Window) -> dict[str, list[float | None]]:

@@ -16,11 +16,11 @@ _CHARTS: Final = {
 
 def html_report(report: Mapping[str, Any]) -> str:
     ends = report["from"], report["to"]
-    latency, errors, profiles = report["questions"]
+    _, latency, errors, profiles = report["questions"]
     parts = [
         paragraph(
-            f"From {report['from']} to {report['to']}. Prometheus looked for {report['coverage']:.1%} of it "
-            f"({report['coverage_needed']:.0%} are needed)."
+            f"From {report['from']} to {report['to']}. Prometheus reached it for {report['coverage']:.1%} "
+            f"of that ({report['coverage_needed']:.0%} are needed)."
         ),
         table(
             ("question", "answer", "measured", "limit"),

@@ -17,7 +17,7 @@ from app.cli import cli
 from app.embedded.children import free_port
 from app.monitoring.growth import DAY_S, Growth
 from app.monitoring.slo import Expected, is_right
-from tests.release.backfilled import DAY, HOUR, Past, prometheus_with
+from tests.release.backfilled import DAY, HOUR, INTERVAL_S, Past, prometheus_with
 
 WEEK: Final = 7 * DAY + HOUR
 RATE: Final = 10.0
@@ -48,10 +48,11 @@ def requests(since: float, within: float, status: str = "200", **labels: str) ->
     ]
 
 
-def up(since: float) -> list[Past]:
+def up(since: float, down: float = 0, until: float = 0) -> list[Past]:
+    """With nobody there from `down` seconds ago until `until` seconds ago."""
     of = {"job": "registry", "instance": "a"}
     return [
-        Past("up", of, steady(1), since),
+        Past("up", of, lambda age: float(not until <= age < down), since, 15 if down else INTERVAL_S),
         Past("registry_workers", of, steady(2), since),
         Past(
             "registry_index_rows",
@@ -139,11 +140,12 @@ def short(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.mark.parametrize(("window", "days"), [("24h", 1), ("7d", 7)])
 def test_a_good_window_passes_with_its_numbers(good: str, window: str, days: int) -> None:
     status, found = report(good, "--window", window)
-    assert (status, found["verdict"], states(found)) == (0, "passed", ["passed"] * 3), found["questions"]
-    latency, errors, profile = found["questions"]
+    assert (status, found["verdict"], states(found)) == (0, "passed", ["passed"] * 4), found["questions"]
+    reachable, latency, errors, profile = found["questions"]
     assert latency["requests"] == pytest.approx(days * DAY * RATE, rel=0.01)
     assert latency["share"] == pytest.approx(0.96, abs=0.001) and 50 < latency["p95_ms"] < 120
     assert errors["errors"] == 0
+    assert (found["reachable"], reachable["down_s"], reachable["reachable"]) == (1, 0, 1)
     assert [(one["route"], one["judged"]) for one in errors["by_route"]] == [("/v1/admin/index", False)]
     assert {(one["result"], one["right"]) for one in profile["by_result"]} == {
         ("done", True),
@@ -178,23 +180,23 @@ def test_what_is_missed_is_said_with_its_numbers(bad: str) -> None:
     assert result.exit_code == 1
     assert "1 of 864," in result.stderr.replace("\n", "") and "94.98 %" in result.stderr
     status, found = report(bad)
-    assert (status, states(found)) == (1, ["missed"] * 3)
-    assert found["questions"][1]["errors"] == 1
-    assert found["questions"][2]["wrong"] == found["questions"][2]["answered_5xx"] == 1
+    assert (status, states(found)) == (1, ["passed"] + ["missed"] * 3)
+    assert found["questions"][2]["errors"] == 1
+    assert found["questions"][3]["wrong"] == found["questions"][3]["answered_5xx"] == 1
 
 
 def test_a_window_that_was_not_watched_does_not_pass(short: str) -> None:
     result = slo(short)
-    assert result.exit_code == 3 and "Prometheus looked for 8." in result.stderr
+    assert result.exit_code == 3 and "Prometheus reached it for 8." in result.stderr
     status, found = report(short)
-    assert (status, states(found)) == (3, ["not enough data"] * 3)
+    assert (status, states(found)) == (3, ["not enough data"] * 4)
 
 
 def test_a_prometheus_that_knows_nothing_does_not_pass(tmp_path: Path) -> None:
     with prometheus_with(tmp_path, []) as url:
         file = tmp_path / "slo.json"
         result = slo(url, "--output", str(file))
-    assert result.exit_code == 3 and "looked for 0.0%" in result.stderr
+    assert result.exit_code == 3 and "reached it for 0.0%" in result.stderr
     assert orjson.loads(file.read_bytes())["verdict"] == "not enough data"
     assert "not enough data" in file.with_suffix(".html").read_text()
 
@@ -206,6 +208,33 @@ def test_a_prometheus_that_is_away_is_said_and_the_old_report_replaced(tmp_path:
     assert result.exit_code == 4 and "does not answer" in result.stderr
     assert orjson.loads(file.read_bytes())["verdict"] == "Prometheus does not answer"
     assert "not known" in file.with_suffix(".html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("down", "states_then", "coverage"),
+    [
+        (60, ["passed"] * 4, 0.999),
+        (300, ["missed", *["passed"] * 3], 0.996),
+        (3 * HOUR, ["missed", *["not enough data"] * 3], 0.875),
+    ],
+)
+def test_time_without_an_answer_is_missed_and_covers_nothing(
+    tmp_path: Path, down: int, states_then: list[str], coverage: float
+) -> None:
+    since = DAY + HOUR
+    pasts = [*requests(since, 0.99), *up(since, 6 * HOUR, 6 * HOUR - down), profiles(since, "done", 50)]
+    with prometheus_with(tmp_path, pasts) as url:
+        file = tmp_path / "slo.json"
+        result = slo(url, "--output", str(file))
+    found = orjson.loads(file.read_bytes())
+    assert states(found) == states_then, found["questions"]
+    assert found["coverage"] == pytest.approx(coverage, abs=0.001)
+    assert found["reachable"] == pytest.approx(1 - down / DAY, abs=0.0005)
+    assert found["questions"][0]["down_s"] == pytest.approx(down, abs=30)
+    assert "Was it reachable?" in result.stdout
+    assert found["questions"][0]["measured"] in file.with_suffix(".html").read_text()
+    if states_then[0] == "missed":
+        assert (result.exit_code, found["verdict"]) == (1, "missed") and "nobody answered" in result.stderr
 
 
 async def test_a_user_and_a_password_are_sent_and_never_shown(tmp_path: Path) -> None:
