@@ -3,9 +3,10 @@
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import orjson
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
 from app.domain.errors import RegistryError
 from app.files import replace_file
@@ -18,6 +19,48 @@ FORMAT: Final = 1
 
 class ReleaseError(RegistryError):
     """The release's folder or what is put into it cannot be used; `str(error)` has the way out."""
+
+
+def _plain_name(name: str) -> str:
+    """Of a file that a gathering has written into the folder itself, and that the next one may remove."""
+    if Path(name).name != name or name in ("", "..") or not name.isprintable():
+        raise ValueError("is no name of a file in this folder")
+    if name in (INDEX_FILE, INDEX_PAGE, SIGNOFFS_FILE):
+        raise ValueError("is no file of evidence")
+    return name
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(strict=True)
+
+
+class _File(_Strict):
+    name: Annotated[str, AfterValidator(_plain_name)]
+    sha256: str
+    bytes: int
+
+
+class _Piece(_Strict):
+    name: str
+    stage: str
+    state: str
+    reason: str | None
+    verdict: str | None
+    finding: str | None
+    commit: str | None
+    made_at: str | None
+    files: list[_File]
+
+
+class _Index(_Strict):
+    format: int
+    release: str
+    commit: str
+    committed_at: str
+    made_at: str
+    verdict: str
+    digest: str
+    pieces: list[_Piece]
 
 
 def pretty(content: Any) -> bytes:
@@ -41,6 +84,14 @@ def read_index(folder: Path) -> dict[str, Any] | None:
         ) from error
     if not isinstance(index, dict) or index.get("format") != FORMAT:
         raise ReleaseError(f"{file} is no index of evidence that this version knows; name another folder")
+    try:
+        _Index.model_validate(index)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise ReleaseError(
+            f"{file}: {'.'.join(map(str, first['loc']))}: {first['msg'].lower()}; gather the evidence in "
+            "another folder"
+        ) from error
     return index
 
 

@@ -10,6 +10,7 @@ from typing import Any, Final
 import aiohttp
 import orjson
 
+from app.masking import masked
 from app.monitoring import queries
 from app.monitoring.prometheus import Prometheus, PrometheusUnavailable, Series
 from app.release.folder import pretty
@@ -115,7 +116,10 @@ async def rollback_piece(
 
 
 def select_errors(logs: Sequence[Path], period: Period) -> tuple[list[bytes], dict[str, int]]:
-    """Lines of the period that warn, or tell of answers with 5xx, by time; and how many were looked at."""
+    """Lines of the period that warn, or tell of answers with 5xx, by time; and how many were looked at.
+
+    Secrets are masked anew: a log may be of a version, or of a program, that has not.
+    """
     found: list[tuple[float, bytes]] = []
     counts = {"lines": 0, "of_the_period": 0, "errors": 0, "not_json": 0}
     for log in logs:
@@ -136,7 +140,7 @@ def select_errors(logs: Sequence[Path], period: Period) -> tuple[list[bytes], di
             counts["of_the_period"] += 1
             status = entry.get("status")
             if entry.get("level") in LEVELS or (isinstance(status, int) and status >= _SERVER_ERROR):
-                found.append((at, line))
+                found.append((at, masked(line)))
     counts["errors"] = len(found)
     return [line for _, line in sorted(found, key=lambda one: one[0])], counts
 

@@ -16,6 +16,7 @@ from typer.testing import CliRunner, Result
 
 from app.cli import cli
 from app.release.evidence import Inputs, gather
+from app.release.folder import ReleaseError, read_index
 from app.release.junit import OF_PROFILES, expected_modules, is_of_profiles
 from app.release.sbom import bill_of_materials
 from app.release.source import Source
@@ -276,6 +277,49 @@ def test_gathering_again_replaces_what_was_there(source: Path, inputs: dict[str,
     assert other.exit_code == 1 and "holds the evidence of 1.4.0" in str(other.exception)
 
 
+@pytest.mark.parametrize(
+    "name", ["../kept.txt", "/etc/hostname", "..", ".", "", "sub/kept.txt", "signoffs.jsonl", "a\0b", 7]
+)
+def test_an_index_that_names_other_files_removes_none(
+    source: Path, inputs: dict[str, Path], name: object
+) -> None:
+    gathering(source, inputs, "--before-rollout")
+    folder = source.parent / "release"
+    kept = [source.parent / "kept.txt", folder / "sub/kept.txt", folder / "signoffs.jsonl"]
+    (folder / "sub").mkdir()
+    for file in kept:
+        file.write_text("")
+    index = document(source, "index.json")
+    index["pieces"][0]["files"][0]["name"] = name
+    (folder / "index.json").write_bytes(orjson.dumps(index))
+    result = gathering(source, inputs, "--before-rollout")
+    assert isinstance(result.exception, ReleaseError), result.exception
+    assert "pieces.0.files.0.name" in str(result.exception) and "another folder" in str(result.exception)
+    assert all(file.exists() for file in kept)
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        {"pieces": None},
+        {"pieces": [{}]},
+        {"pieces": [{"name": "tests"}]},
+        {"release": 1},
+        {"digest": None},
+        {"format": 2},
+    ],
+)
+def test_a_broken_index_is_said(tmp_path: Path, broken: dict[str, Any]) -> None:
+    whole = dict.fromkeys(("release", "commit", "committed_at", "made_at", "verdict", "digest"), "x")
+    file = tmp_path / "index.json"
+    file.write_bytes(orjson.dumps({"format": 1, "pieces": [], **whole}))
+    assert read_index(tmp_path) is not None
+    for content in ({"format": 1, "pieces": [], **whole} | broken, {"format": 1}):
+        file.write_bytes(orjson.dumps(content))
+        with pytest.raises(ReleaseError, match="another folder"):
+            read_index(tmp_path)
+
+
 def test_a_folder_that_is_no_clone_is_refused(tmp_path: Path) -> None:
     result = CliRunner().invoke(cli, ["release-evidence", "--release", "1", "--source", str(tmp_path)])
     assert result.exit_code == 1 and "--source" in str(result.exception)
@@ -388,7 +432,8 @@ def test_a_rollback_is_shown_with_its_metrics_and_the_errors_of_the_period(
     log = tmp_path / "api.log"
     lines = [
         {"timestamp": stamp(now - ago - 60), "level": "info", "event": "request", "status": 503, "n": 2},
-        {"timestamp": stamp(now - ago - 90), "level": "error", "event": "request failed", "n": 1},
+        {"timestamp": stamp(now - ago - 90), "level": "error", "event": "request failed", "n": 1}
+        | {"error": "postgresql://ada:hidden@db/x refused ir_" + 43 * "k"},
         {"timestamp": stamp(now - ago), "level": "info", "event": "request", "status": 200},
         {"timestamp": stamp(now - ago - 7200), "level": "error", "event": "long ago"},
     ]
@@ -409,6 +454,7 @@ def test_a_rollback_is_shown_with_its_metrics_and_the_errors_of_the_period(
     assert report["logs"] == {"lines": 5, "of_the_period": 3, "errors": 2, "not_json": 1}
     kept = (source.parent / "release/rollback_errors.jsonl").read_bytes().splitlines()
     assert [orjson.loads(line)["n"] for line in kept] == [1, 2]
+    assert orjson.loads(kept[0])["error"] == "postgresql://***@db/x refused ***"
     assert (source.parent / "release/rollback.html").read_text().count("<svg") == 3
     gathering(source, asked)
     assert "--prometheus" in pieces(source)["rollback"]["reason"]
