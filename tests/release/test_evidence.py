@@ -20,6 +20,8 @@ from app.release.folder import ReleaseError, read_index
 from app.release.junit import OF_PROFILES, expected_modules, is_of_profiles
 from app.release.sbom import bill_of_materials
 from app.release.source import Source
+from app.rollout.folder import Folder
+from app.times import utc_text
 from loadtests.evidence import evaluate
 from tests.packages import needed
 from tests.release.backfilled import Past, prometheus_with
@@ -352,13 +354,13 @@ def test_the_bill_of_materials_is_valid_and_repeats_itself() -> None:
 
 
 def stamp(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return utc_text(datetime.fromtimestamp(seconds, UTC), "milliseconds")
 
 
 def rollout_folder(root: Path, phase: str, release: str = "1.4.0", **rollback: Any) -> Path:
     """What a rollout leaves behind."""
-    folder = root / "rollout"
-    folder.mkdir(exist_ok=True)
+    folder = Folder(root / "rollout")
+    folder.make()
     summary = {
         "release": release,
         "phase": phase,
@@ -366,9 +368,9 @@ def rollout_folder(root: Path, phase: str, release: str = "1.4.0", **rollback: A
         "users_in_all": {"requests": 1000, "errors": 2},
         "rollback": rollback or None,
     }
-    (folder / "summary.json").write_bytes(orjson.dumps(summary))
-    (folder / "decisions.jsonl").write_text('{"event": "look"}\n')
-    return folder
+    folder.write_summary(summary)
+    folder.add_decision({"event": "look"})
+    return folder.path
 
 
 @pytest.mark.parametrize(
