@@ -7,8 +7,10 @@ drivers, providers and callers, and may quote what they were given.
 import re
 from typing import Final
 
+from app.domain.access import API_KEY_PREFIX
+
 MASK: Final = b"***"
-_API_KEY: Final = rb"(?<![A-Za-z0-9])ir_[A-Za-z0-9_-]{16,}"
+_API_KEY: Final = rb"(?<![A-Za-z0-9])%b[A-Za-z0-9_-]{16,}" % API_KEY_PREFIX.encode()
 _TOKEN: Final = rb"(?<![A-Za-z0-9])eyJ[A-Za-z0-9_-]{5,}\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*"
 _PASSWORD: Final = rb"(?<=://)[^\s/?#\"'<>@]*:[^\s/\"'<>]*(?=@)|(?<=password=)[^\s&\"'<>]+"
 """Of a URL: with its user, before the last @ of its authority; or as a parameter of its query."""

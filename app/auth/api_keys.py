@@ -8,12 +8,13 @@ import hashlib
 import secrets
 from typing import Final
 
-PREFIX: Final = "ir_"
+from app.domain.access import API_KEY_PREFIX
+
 _SECRET_BYTES: Final = 32
 
 
 def new_key() -> str:
-    return PREFIX + secrets.token_urlsafe(_SECRET_BYTES)
+    return API_KEY_PREFIX + secrets.token_urlsafe(_SECRET_BYTES)
 
 
 def key_hash(key: str) -> bytes:

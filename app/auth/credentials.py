@@ -3,10 +3,9 @@
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from app.auth.api_keys import PREFIX
 from app.auth.keyring import KEY_PRINCIPAL_PREFIX, Keyring
 from app.auth.tokens import TokenVerifier
-from app.domain.access import ANONYMOUS, Principal
+from app.domain.access import ANONYMOUS, API_KEY_PREFIX, Principal
 from app.domain.errors import NotAuthenticated
 
 _DOTS_OF_A_TOKEN: Final = 2
@@ -38,7 +37,7 @@ def read_credential(
     text = text.strip()
     if scheme.lower() != "bearer" or not text:
         return Credential("malformed", "")
-    is_token = text.count(".") == _DOTS_OF_A_TOKEN and not text.startswith(PREFIX)
+    is_token = text.count(".") == _DOTS_OF_A_TOKEN and not text.startswith(API_KEY_PREFIX)
     return Credential("token" if is_token else "key", text)
 
 

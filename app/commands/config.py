@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any
 
 import orjson
 import typer
@@ -13,10 +13,9 @@ import typer
 from app.environment import SettingsError
 from app.logs import configure_logs
 from app.parameters.definitions import DEFINITIONS, Definition, Parameters, Value
+from app.release.configuration import VERIFICATION_FILE
 from app.settings import Settings
 from app.terminal import fail, messages, output, print_table, printable
-
-VERIFICATION_FILE: Final = "search_config_integration_verification.json"
 
 config = typer.Typer(
     no_args_is_help=True, help="The parameters, and the configuration service that may set them."

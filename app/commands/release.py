@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import orjson
 import typer
 
+from app.release.signoffs import ROLES
 from app.terminal import fail, output, print_table, printable, server_url
 
 release = typer.Typer(no_args_is_help=True, help="Sign-offs of a release: sign, status.")
@@ -19,9 +20,7 @@ Folder = Annotated[
 def sign(
     role: Annotated[
         str,
-        typer.Option(
-            help="performance, security, reliability, database, product, engineering or operations."
-        ),
+        typer.Option(help=f"{', '.join(ROLES[:-1])} or {ROLES[-1]}."),
     ],
     by: Annotated[str, typer.Option(help="The name of who signs.")],
     folder: Folder = Path("release"),
@@ -45,7 +44,7 @@ def sign(
     write_index_page(folder)
     missing = signoffs.missing_signoffs(folder, signed.release)
     output.print(f"{signed.role} has signed {signed.release} (evidence {signed.evidence[:12]}).")
-    output.print(f"To sign: {', '.join(missing)}." if missing else "All seven have signed.")
+    output.print(f"To sign: {', '.join(missing)}." if missing else f"All {len(ROLES)} have signed.")
 
 
 @release.command("status")

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Final
 import orjson
 import typer
 
+from app.monitoring.expected import EXPECTED, Expected
 from app.terminal import fail, output, print_table, server_url
 
 slo = typer.Typer(no_args_is_help=True, help="Service levels after a deployment: report.")
@@ -33,14 +34,18 @@ def report(
         ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
-    expected_sustained: Annotated[float, typer.Option(min=0.001, help="Requests a second, on average.")] = 21,
+    expected_sustained: Annotated[
+        float, typer.Option(min=0.001, help="Requests a second, on average.")
+    ] = EXPECTED.sustained_per_s,
     expected_burst: Annotated[
         float, typer.Option(min=0.001, help="Requests a second, over five minutes at most.")
-    ] = 213,
+    ] = EXPECTED.burst_per_s,
     worker_rate: Annotated[
         float, typer.Option(min=0.001, help="Requests a second that one worker is good for.")
-    ] = 2247,
-    max_rows: Annotated[float, typer.Option(min=1, help="Instruments that Redis has room for.")] = 14_500_000,
+    ] = EXPECTED.worker_per_s,
+    max_rows: Annotated[
+        float, typer.Option(min=1, help="Instruments that Redis has room for.")
+    ] = EXPECTED.rows,
 ) -> None:
     """What users got: reachable, P95 below 120 ms, no errors, profile operations right; use and capacity.
 
@@ -50,7 +55,7 @@ def report(
     Example: instrument-registry slo report --prometheus http://127.0.0.1:9090 --window 7d --output slo.json
     """
     from app.monitoring.prometheus import PrometheusUnavailable
-    from app.monitoring.slo import WINDOWS, Expected, State
+    from app.monitoring.slo import WINDOWS, State
     from app.monitoring.slo_page import html_problem, html_report
 
     if window not in WINDOWS:
@@ -81,7 +86,7 @@ def report(
         )
 
 
-async def _ask(url: str, window: str, expected: Any) -> dict[str, Any]:
+async def _ask(url: str, window: str, expected: Expected) -> dict[str, Any]:
     import aiohttp
 
     from app.monitoring.prometheus import Prometheus

@@ -26,6 +26,8 @@ SCOPES: Final = (
 
 
 ANONYMOUS: Final = "anonymous"
+API_KEY_PREFIX: Final = "ir_"
+"""What every API key begins with."""
 
 
 @dataclass(frozen=True, slots=True)

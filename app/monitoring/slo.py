@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 from app.domain import errors
+from app.monitoring.expected import Expected
 from app.monitoring.growth import DAYS_NEEDED, Growth
 from app.monitoring.prometheus import Prometheus
 from app.monitoring.queries import ERRORS, HISTOGRAM, JOB, USER_ROUTES
@@ -40,18 +41,6 @@ class State(StrEnum):
     PASSED = "passed"
     MISSED = "missed"
     NOT_ENOUGH_DATA = "not enough data"
-
-
-@dataclass(frozen=True, slots=True)
-class Expected:
-    """What use is expected, and what the service is built for."""
-
-    sustained_per_s: float = 21.0
-    burst_per_s: float = 213.0
-    worker_per_s: float = 2247.0
-    """Requests of one worker, none cached, a core used to 0.6 (docs/capacity.md)."""
-    rows: float = 14_500_000.0
-    """Instruments whose three generations fit into 64 GB of Redis (docs/capacity.md)."""
 
 
 @dataclass(frozen=True, slots=True)

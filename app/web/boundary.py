@@ -14,7 +14,7 @@ import structlog
 from aiohttp import hdrs, web
 
 from app import metrics
-from app.auth.api_keys import PREFIX
+from app.domain.access import API_KEY_PREFIX
 from app.domain.errors import InvalidInput, RegistryError
 from app.logs import REQUEST_ID as REQUEST_ID_IN_LOGS
 from app.logs import log_request
@@ -37,7 +37,7 @@ _ANY_MEDIA_TYPES: Final = ("application/json",)
 _PROCESS: Final = secrets.token_hex(6)
 _REQUESTS: Final = count(1)
 """Together they name a request: random bits for each would be a system call."""
-_ACCEPTABLE_REQUEST_ID: Final = re.compile(rf"(?!{PREFIX})[A-Za-z0-9._-]{{1,64}}")
+_ACCEPTABLE_REQUEST_ID: Final = re.compile(rf"(?!{API_KEY_PREFIX})[A-Za-z0-9._-]{{1,64}}")
 """An API key that came in the wrong header must neither be logged nor kept in histories."""
 
 log = structlog.get_logger(__name__)

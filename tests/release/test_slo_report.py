@@ -15,8 +15,9 @@ from typer.testing import CliRunner, Result
 
 from app.cli import cli
 from app.embedded.children import free_port
+from app.monitoring.expected import Expected
 from app.monitoring.growth import DAY_S, Growth
-from app.monitoring.slo import Expected, is_right
+from app.monitoring.slo import is_right
 from tests.release.backfilled import DAY, HOUR, INTERVAL_S, Past, prometheus_with
 
 WEEK: Final = 7 * DAY + HOUR
