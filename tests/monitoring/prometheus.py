@@ -63,15 +63,19 @@ def start_prometheus(folder: Path, targets: Sequence[Target], factor: int) -> Pr
     """Scrapes the targets twice a second, with the labels that production gives them."""
     (folder / "rules").mkdir(parents=True)
     write_shortened_rules(folder / "rules", factor)
+    production = read_yaml(PROMETHEUS / "prometheus.yml")
     interval = {"scrape_interval": f"{SCRAPE_MS}ms", "evaluation_interval": f"{SCRAPE_MS}ms"}
     jobs = [
         {"job_name": job["job_name"], "static_configs": _static(job["job_name"], targets)}
-        for job in read_yaml(PROMETHEUS / "prometheus.yml")["scrape_configs"]
+        for job in production["scrape_configs"]
     ]
     configuration = folder / "prometheus.yml"
-    configuration.write_text(
-        yaml.safe_dump({"global": interval, "rule_files": ["rules/*.yml"], "scrape_configs": jobs})
-    )
+    content = {
+        "global": production["global"] | interval,
+        "rule_files": ["rules/*.yml"],
+        "scrape_configs": jobs,
+    }
+    configuration.write_text(yaml.safe_dump(content))
     program = needed("prometheus")
 
     def start(port: int) -> Child:

@@ -69,5 +69,6 @@ async def test_a_slow_redis_makes_the_latency_alert_fire_until_it_is_well_again(
             "severity": "critical",
         }
         assert float(alert["value"]) > 0.15
+        assert alert["annotations"]["runbook_url"].startswith("http://127.0.0.1:8000/runbooks/registry-")
         assert "P95 has been above 150 ms for 5 minutes; it is " in alert["annotations"]["description"]
         await eventually(is_over, 60)

@@ -3,6 +3,7 @@
 import re
 import subprocess
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from prometheus_client import REGISTRY
@@ -13,6 +14,7 @@ from app.web.routes import ENDPOINTS
 from tests.monitoring.files import (
     DASHBOARD_SOURCE,
     PROMETHEUS,
+    ROOT,
     RULE_TESTS,
     RULES,
     alerts,
@@ -86,7 +88,15 @@ def test_an_alert_says_how_bad_it_is_and_leads_to_its_runbook(name: str) -> None
     annotations = rule["annotations"]
     assert annotations["summary"] and "$value" in annotations["description"]
     page = re.sub(r"(?<!^)([A-Z])", r"-\1", name).lower()
-    assert annotations["runbook_url"] == f"docs/runbooks/{page}.md"
+    assert annotations["runbook_url"] == f"{{{{ $externalLabels.runbooks }}}}/{page}.html"
+    assert (ROOT / f"docs/runbooks/{page}.md").is_file()
+
+
+def test_runbooks_are_where_one_setting_says() -> None:
+    configuration = read_yaml(PROMETHEUS / "prometheus.yml")
+    where = urlsplit(configuration["global"]["external_labels"]["runbooks"])
+    assert where.scheme == "http" and where.hostname and where.path == "/runbooks"
+    assert {"action": "labeldrop", "regex": "runbooks"} in configuration["alerting"]["alert_relabel_configs"]
 
 
 def test_what_rules_and_panels_read_is_exported_or_recorded() -> None:

@@ -50,7 +50,7 @@ def stem(page: Path) -> str:
 def test_each_alert_has_its_page_and_each_page_its_alert() -> None:
     alerts = {kebab(rule["alert"]): rule for rule in rules() if "alert" in rule}
     assert {page.stem for page in ALERT_PAGES} == set(alerts)
-    assert all(rule["annotations"]["runbook_url"].endswith(f"/{name}.md") for name, rule in alerts.items())
+    assert all(rule["annotations"]["runbook_url"].endswith(f"/{name}.html") for name, rule in alerts.items())
 
 
 @pytest.mark.parametrize("page", ALERT_PAGES, ids=stem)
