@@ -6,7 +6,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
 	--no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock'
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-# What test-results.xml is of.
+# What test-results.xml and rehearsal-results.xml are of.
 SUITE = instrument-registry $(shell git describe --always --abbrev=40 --dirty --exclude='*' 2>/dev/null)
 
 # Processes are started by the hundred: their modules are compiled once.
@@ -28,9 +28,10 @@ faults: $(VENV)/dev.installed ## break everything under load, one after the othe
 	FAULTS_REPORT=$(or $(REPORT),faults.json) FAULTS_RATE=$(or $(RATE),100) \
 		$(BIN)/python -m pytest tests/faults tests/runbooks -m "slow or not slow" --durations=0 $(ARGS)
 
-rehearsal: $(VENV)/dev.installed ## releases rehearsed with HAProxy and Prometheus, good and bad ones; OUTPUT=folder
+rehearsal: $(VENV)/dev.installed ## releases rehearsed with HAProxy and Prometheus, good and bad ones; OUTPUT=folder for evidence and rehearsal-results.xml
 	REHEARSAL_OUTPUT=$(or $(OUTPUT),rehearsal) \
-		$(BIN)/python -m pytest tests/rollout -m "slow or not slow" -rA --durations=0 $(ARGS)
+		$(BIN)/python -m pytest tests/rollout -m "slow or not slow" -rA --durations=0 \
+		--junitxml=$(or $(OUTPUT),rehearsal)/rehearsal-results.xml -o junit_suite_name="$(SUITE)" $(ARGS)
 
 fuzz: $(VENV)/dev.installed ## fuzz the API from its description at length; EXAMPLES=500 SEED=1
 	FUZZ_EXAMPLES=$(or $(EXAMPLES),500) FUZZ_SEED=$(or $(SEED),1) \

@@ -92,6 +92,10 @@ def release_evidence(
         Path | None,
         typer.Option(help="JUnit XML of make test (test-results.xml).", show_default=False),
     ] = None,
+    rehearsal_results: Annotated[
+        Path | None,
+        typer.Option(help="JUnit XML of make rehearsal (rehearsal-results.xml).", show_default=False),
+    ] = None,
     config_verification: Annotated[
         Path | None, typer.Option(help="What config verify has written.", show_default=False)
     ] = None,
@@ -121,7 +125,8 @@ def release_evidence(
     REGISTRY_DATABASE_URL is asked for its migrations, if that is set.
 
     Example: instrument-registry release-evidence --release 1.4.0 --before-rollout
-    --test-results test-results.xml --config-verification search_config_integration_verification.json
+    --test-results test-results.xml --rehearsal-results rehearsal/rehearsal-results.xml
+    --config-verification search_config_integration_verification.json
     --load-baseline old/load_test_burst_1.json --load-results load_test_burst_2.json
     """
     from app.release.evidence import COMPLETE, FAILED, Inputs, gather
@@ -138,6 +143,7 @@ def release_evidence(
         load_baseline=load_baseline or (),
         load_results=load_results or (),
         test_results=test_results,
+        rehearsal_results=rehearsal_results,
         config_verification=config_verification,
         database_url=None if url is None else url.get_secret_value(),
         rollout=rollout,

@@ -21,7 +21,7 @@ from app.release.folder import (
     replace_files,
     signed_digest,
 )
-from app.release.junit import gather_profile_tests, gather_tests
+from app.release.junit import gather_profile_tests, gather_rehearsals, gather_tests
 from app.release.load_results import gather_baseline, gather_current
 from app.release.migrations import DATABASE, database_piece, gather_migrations
 from app.release.pieces import Found, Missing, NotDue, Piece, Stage, State
@@ -42,6 +42,7 @@ class Inputs:
     load_baseline: Sequence[Path] = ()
     load_results: Sequence[Path] = ()
     test_results: Path | None = None
+    rehearsal_results: Path | None = None
     config_verification: Path | None = None
     database_url: str | None = None
     rollout: Path | None = None
@@ -71,6 +72,7 @@ def gather(release: str, source: Source, inputs: Inputs, folder: Path) -> dict[s
             lambda: gather_profile_tests(inputs.test_results, source),
         ),
         _piece("tests", source, lambda: gather_tests(inputs.test_results, source)),
+        _piece("rehearsals", source, lambda: gather_rehearsals(inputs.rehearsal_results, source)),
         _piece("tests of alerts", source, lambda: gather_alert_tests(source)),
         _piece("configuration gaps and their mitigation", source, lambda: gather_mitigation(source)),
         _piece(

@@ -1,8 +1,8 @@
-"""Reports of the tests, made of the JUnit XML that `make test` writes."""
+"""Reports of tests and rehearsals, made of the JUnit XML that `make test` and `make rehearsal` write."""
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
@@ -14,12 +14,29 @@ from app.release.source import Source
 from app.times import utc_text
 
 REPORT_FILE: Final = "test_report.json"
+REHEARSALS_FILE: Final = "rehearsal_report.json"
 PROFILES_FILE: Final = "subscription_management_test_report.json"
 OF_PROFILES: Final = ("profile", "member_edit", "stream_changes", "write_groups")
 """Words in the names of modules whose tests are of subscription profiles."""
+REHEARSALS: Final = "tests.rollout."
+"""What the modules of rehearsals begin with; `make test` runs one of them, `make rehearsal` all."""
 _COMMIT: Final = re.compile(r"\b[0-9a-f]{40}(-dirty)?\b")
+_TEST: Final = re.compile(r"^(?:async )?def (test_\w+)", re.MULTILINE)
 _SLOW: Final = "pytestmark = pytest.mark.slow"
 _MESSAGE: Final = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """Of the command line: it names the file that a target of the Makefile writes."""
+
+    name: str
+    target: str
+    file: str
+
+
+TEST_RESULTS: Final = Option("--test-results", "make test", "test-results.xml")
+REHEARSAL_RESULTS: Final = Option("--rehearsal-results", "make rehearsal", "rehearsal/rehearsal-results.xml")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,20 +68,32 @@ def gather_profile_tests(file: Path | None, source: Source) -> Found:
     return _found(ours, PROFILES_FILE, filter(is_of_profiles, expected_modules(source.root)))
 
 
-def read_run(file: Path | None) -> Run:
+def gather_rehearsals(file: Path | None, source: Source) -> Found:
+    """All rehearsals of a release, each passed or failed: one that was skipped was none. Raises Missing."""
+    run = read_run(file, REHEARSAL_RESULTS)
+    ours = Run(run.commit, run.started_at, [one for one in run.cases if one.module.startswith(REHEARSALS)])
+    found = _found(ours, REHEARSALS_FILE, (), REHEARSAL_RESULTS)
+    known = {(one.module, one.test.partition("[")[0]) for one in ours.cases if one.outcome != "skipped"}
+    without = [test for module, test in expected_rehearsals(source.root) if (module, test) not in known]
+    if not without:
+        return found
+    return replace(found, lacks=f"there are no results of {len(without)} rehearsals, {without[0]} for one")
+
+
+def read_run(file: Path | None, option: Option = TEST_RESULTS) -> Run:
     """Raises Missing."""
     if file is None:
         raise Missing(
-            "none was named; name what make test has written (test-results.xml) with --test-results"
+            f"none was named; name what {option.target} has written ({option.file}) with {option.name}"
         )
     try:
         root = ElementTree.fromstring(file.read_bytes())  # noqa: S314 - written by our own run
         suites = list(root.iter("testsuite"))
         cases = [_case(element) for element in root.iter("testcase")]
     except OSError as error:
-        raise Missing(f"--test-results: {file} cannot be read ({error.strerror})") from error
+        raise Missing(f"{option.name}: {file} cannot be read ({error.strerror})") from error
     except (ElementTree.ParseError, ValueError) as error:
-        raise Missing(f"--test-results: {file} is no JUnit XML") from error
+        raise Missing(f"{option.name}: {file} is no JUnit XML") from error
     commits = {found[0] for suite in suites if (found := _COMMIT.search(suite.get("name", "")))}
     begun = [suite.get("timestamp", "") for suite in suites]
     return Run(commits.pop() if len(commits) == 1 else None, _utc(min(begun, default="")), cases)
@@ -77,6 +106,15 @@ def expected_modules(root: Path) -> list[str]:
         for file in (root / "tests").rglob("test_*.py")
         if _SLOW not in file.read_text(encoding="utf-8")
     )
+
+
+def expected_rehearsals(root: Path) -> list[tuple[str, str]]:
+    """The module and the name of each rehearsal of the source."""
+    return [
+        (REHEARSALS + file.stem, test)
+        for file in sorted((root / "tests/rollout").glob("test_*.py"))
+        for test in _TEST.findall(file.read_text(encoding="utf-8"))
+    ]
 
 
 def is_of_profiles(module: str) -> bool:
@@ -104,9 +142,9 @@ def report_of(run: Run, expected: Iterable[str]) -> dict[str, Any]:
     }
 
 
-def _found(run: Run, name: str, expected: Iterable[str]) -> Found:
+def _found(run: Run, name: str, expected: Iterable[str], option: Option = TEST_RESULTS) -> Found:
     if not any(case.outcome != "skipped" for case in run.cases):
-        raise Missing("--test-results: no test of these was run")
+        raise Missing(f"{option.name}: no test of these was run")
     report = report_of(run, expected)
     without = report["modules_without_results"]
     return Found(

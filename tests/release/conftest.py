@@ -24,6 +24,8 @@ tests:
 """
 TESTS: Final = {
     "tests/test_profiles.py": "def test_one() -> None: ...\n",
+    "tests/rollout/test_rehearsal.py": "import pytest\ndef test_four() -> None: ...\n"
+    "@pytest.mark.slow\ndef test_five() -> None: ...\n",
     "tests/test_other.py": "def test_two() -> None: ...\n",
     "tests/test_long.py": "import pytest\npytestmark = pytest.mark.slow\ndef test_three() -> None: ...\n",
 }
@@ -81,37 +83,41 @@ def commit(source: Path) -> str:
 
 
 class Results(Protocol):
-    """Makes the results of `make test` at a commit; `failing` ones are of a test of profiles that fails."""
+    """Makes the results at a commit of `make test`, or of `make rehearsal`.
 
-    def __call__(self, commit: str, *, failing: bool = False) -> Path: ...
+    Failing ones are of a test of profiles that fails.
+    """
+
+    def __call__(self, commit: str, *, failing: bool = False, rehearsals: bool = False) -> Path: ...
 
 
 @pytest.fixture(scope="session")
-def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[bool, str]:
-    """What two real runs have written, of which one fails."""
+def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[bool, bool], str]:
+    """What real runs have written: of tests, of tests of which one fails, and of rehearsals."""
     found = {}
-    for failing in (False, True):
+    for failing, rehearsals in ((False, False), (True, False), (False, True)):
         folder = tmp_path_factory.mktemp("runs")
         for name, content in TESTS.items():
-            (folder / name).parent.mkdir(exist_ok=True)
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
             outcome = f"test_one() -> None: assert {not failing}"
             (folder / name).write_text(content.replace("test_one() -> None: ...", outcome))
         command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--noconftest"]
-        options = ["--junitxml=results.xml", "-o", f"junit_suite_name={SUITE}", "-m", "not slow", "tests"]
+        which = ["slow or not slow", "tests/rollout"] if rehearsals else ["not slow", "tests"]
+        options = ["--rootdir=.", "--junitxml=results.xml", "-o", f"junit_suite_name={SUITE}", "-m", *which]
         environment = os.environ | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
         run = subprocess.run(
             [*command, *options], cwd=folder, env=environment, capture_output=True, text=True
         )
         assert run.returncode == failing, run.stdout
-        found[failing] = (folder / "results.xml").read_text()
+        found[failing, rehearsals] = (folder / "results.xml").read_text()
     return found
 
 
 @pytest.fixture
-def results(runs: dict[bool, str], tmp_path: Path) -> Results:
-    def write(commit: str, *, failing: bool = False) -> Path:
-        file = tmp_path / "test-results.xml"
-        file.write_text(runs[failing].replace(SUITE, f"{SUITE} {commit}"))
+def results(runs: dict[tuple[bool, bool], str], tmp_path: Path) -> Results:
+    def write(commit: str, *, failing: bool = False, rehearsals: bool = False) -> Path:
+        file = tmp_path / ("rehearsal-results.xml" if rehearsals else "test-results.xml")
+        file.write_text(runs[failing, rehearsals].replace(SUITE, f"{SUITE} {commit}"))
         return file
 
     return write

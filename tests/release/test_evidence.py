@@ -17,7 +17,7 @@ from typer.testing import CliRunner, Result
 from app.cli import cli
 from app.release.evidence import Inputs, gather
 from app.release.folder import ReleaseError, read_index
-from app.release.junit import OF_PROFILES, expected_modules, is_of_profiles
+from app.release.junit import OF_PROFILES, expected_modules, expected_rehearsals, is_of_profiles
 from app.release.sbom import bill_of_materials
 from app.release.source import Source
 from app.rollout.folder import Folder
@@ -35,6 +35,7 @@ FOLDER_FILES: Final = {
     "load_test_comparison.html",
     "subscription_management_test_report.json",
     "test_report.json",
+    "rehearsal_report.json",
     "alert_test_results.json",
     "config_gap_mitigation.md",
     "search_config_integration_verification.json",
@@ -73,7 +74,10 @@ def inputs(source: Path, commit: str, results: Results) -> dict[str, Path]:
             "verified_at": "2026-01-01T00:00:00Z",
         },
     }
-    found = {"--test-results": results(commit)}
+    found = {
+        "--test-results": results(commit),
+        "--rehearsal-results": results(commit, rehearsals=True),
+    }
     for option, content in files.items():
         found[option] = folder / f"{option.strip('-')}.json"
         found[option].write_bytes(orjson.dumps(content))
@@ -144,7 +148,7 @@ def test_the_report_of_profile_tests_is_of_those_alone(source: Path, inputs: dic
     report = document(source, "subscription_management_test_report.json")
     assert [module["module"] for module in report["modules"]] == ["tests.test_profiles"]
     assert (report["verdict"], report["tests"], report["failed"]) == ("passed", 1, 0)
-    assert document(source, "test_report.json")["tests"] == 2
+    assert document(source, "test_report.json")["tests"] == 3
 
 
 def test_nothing_is_assumed_where_nothing_is_given(source: Path) -> None:
@@ -195,6 +199,7 @@ def test_evidence_of_another_commit_is_stale(source: Path, inputs: dict[str, Pat
         "load tests, current",
         "tests of subscription profiles",
         "tests",
+        "rehearsals",
         "verification of the configuration",
     ]
     assert found["tests"]["reason"] == f"it is of commit {commit[:12]}, not of " + git(
@@ -251,6 +256,43 @@ def test_make_test_writes_what_is_gathered() -> None:
     modules = expected_modules(ROOT)
     assert all(any(word in module for module in modules) for word in OF_PROFILES)
     assert "tests.integration.test_profiles_api" in filter(is_of_profiles, modules)
+
+
+def test_rehearsals_are_those_of_make_rehearsal_alone(
+    source: Path, inputs: dict[str, Path], results: Results, commit: str
+) -> None:
+    gathering(source, inputs, "--before-rollout")
+    report = document(source, "rehearsal_report.json")
+    assert (report["tests"], report["passed"], report["commit"]) == (2, 2, commit)
+    whole = inputs["--rehearsal-results"].read_text()
+    skipped = re.sub(r'(name="test_four"[^>]*?) ?/>', r'\1><skipped message="no"/></testcase>', whole)
+    failed = skipped.replace("skipped", "failure")
+    for given, state, words in (
+        (results(commit).read_text(), "missing", "there are no results of 1 rehearsals, test_five for one"),
+        (skipped, "missing", "there are no results of 1 rehearsals, test_four for one"),
+        (failed, "current", "2 tests, 1 failed, 0 skipped"),
+        ("<testsuites/>", "missing", "--rehearsal-results: no test of these was run"),
+    ):
+        inputs["--rehearsal-results"].write_text(given)
+        result = gathering(source, inputs, "--before-rollout")
+        found = pieces(source)["rehearsals"]
+        assert result.exit_code == 1
+        assert (found["state"], words in (found["reason"] or found["finding"])) == (state, True), found
+    del inputs["--rehearsal-results"]
+    gathering(source, inputs, "--before-rollout")
+    assert pieces(source)["rehearsals"]["reason"] == (
+        "none was named; name what make rehearsal has written (rehearsal/rehearsal-results.xml) with "
+        "--rehearsal-results"
+    )
+
+
+def test_make_rehearsal_writes_what_is_gathered() -> None:
+    command = ["make", "-n", "rehearsal", "OUTPUT=there"]
+    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert "--junitxml=there/rehearsal-results.xml" in run.stdout
+    assert f'junit_suite_name="{SUITE} {git(ROOT, "rev-parse", "HEAD")}' in run.stdout
+    rehearsals = expected_rehearsals(ROOT)
+    assert ("tests.rollout.test_rehearsal", "test_a_good_canary_gets_all_users") in rehearsals
 
 
 def test_a_test_module_without_results_is_missing(source: Path, inputs: dict[str, Path]) -> None:
