@@ -11,6 +11,11 @@ def utc_text(moment: datetime | None = None, unit: Unit = "seconds") -> str:
     return (moment or datetime.now(UTC)).astimezone(UTC).isoformat(timespec=unit).replace("+00:00", "Z")
 
 
+def utc_now() -> str:
+    """For what comes several times a second."""
+    return utc_text(unit="milliseconds")
+
+
 def utc_text_of(seconds: float) -> str:
     """Of seconds since 1970."""
     return utc_text(datetime.fromtimestamp(seconds, UTC))

@@ -10,7 +10,7 @@ from typing import Final
 from app.monitoring.prometheus import Prometheus, PrometheusUnavailable
 from app.rollout import judge
 from app.rollout.balancer import Balancer, BalancerUnavailable
-from app.rollout.folder import Folder, utc_now
+from app.rollout.folder import Folder
 from app.rollout.journal import LOOK, Journal
 from app.rollout.look import Look
 from app.rollout.machine import (
@@ -27,6 +27,7 @@ from app.rollout.observer import measure
 from app.rollout.plan import FULL, Step
 from app.rollout.record import Record, Rollback
 from app.rollout.verdict import Finding, Verdict
+from app.times import utc_now
 
 _ORDERS_POLL_S: Final = 0.2
 

@@ -10,14 +10,15 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any, Final
 
 import orjson
 
 from app.domain.errors import RegistryError
+from app.files import replace_file
 from app.rollout.machine import Order, OrderKind
+from app.times import utc_now
 
 STATE_FILE: Final = "state.json"
 DECISIONS_FILE: Final = "decisions.jsonl"
@@ -48,10 +49,6 @@ class Holder:
 
     def __str__(self) -> str:
         return f"process {self.pid} on {self.host}, since {self.since}, with the folder {self.folder}"
-
-
-def utc_now() -> str:
-    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 class Folder:
@@ -139,19 +136,7 @@ class Folder:
         return any((self.path / _ORDERS).glob("*.json"))
 
     def _replace(self, name: str, content: Mapping[str, Any]) -> None:
-        """In one step, and on the disk when this returns."""
-        file = self.path / name
-        new = file.with_name(f".{file.name}.new")
-        with new.open("wb") as opened:
-            opened.write(orjson.dumps(content, option=orjson.OPT_INDENT_2) + b"\n")
-            opened.flush()
-            os.fsync(opened.fileno())
-        new.replace(file)
-        directory = os.open(file.parent, os.O_RDONLY)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
+        replace_file(self.path / name, orjson.dumps(content, option=orjson.OPT_INDENT_2) + b"\n")
 
     def holder(self) -> Holder | None:
         """Who controls this rollout now, None if nobody does."""

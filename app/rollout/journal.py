@@ -4,10 +4,11 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any, Final
 
-from app.rollout.folder import Folder, utc_now
+from app.rollout.folder import Folder
 from app.rollout.look import Look
 from app.rollout.machine import Phase, share_of
 from app.rollout.record import Record
+from app.times import utc_now
 
 LOOK: Final = "look"
 """The event of a look after which all is as it was."""

@@ -6,10 +6,11 @@ from typing import Any, Final, Self
 from pydantic import TypeAdapter, ValidationError
 
 from app.domain.errors import RegistryError
-from app.rollout.folder import DECISIONS_FILE, utc_now
+from app.rollout.folder import DECISIONS_FILE
 from app.rollout.machine import Phase, State, share_of
 from app.rollout.measured import Baseline
 from app.rollout.plan import Plan, Step
+from app.times import utc_now
 
 FORMAT: Final = 1
 
