@@ -8,6 +8,8 @@ scraped is not part of its increase.
 from collections.abc import Mapping
 from typing import Final
 
+from prometheus_client.utils import floatToGoString
+
 JOB: Final = "registry"
 STABLE: Final = "stable"
 CANARY: Final = "canary"
@@ -32,6 +34,11 @@ def together(parts: Mapping[str, str]) -> str:
     return " or ".join(f'label_replace({query}, "part", "{name}", "", "")' for name, query in parts.items())
 
 
+def within(bound_s: float) -> str:
+    """The selector of a bucket: Prometheus compares bounds as text, and the service writes 1 as 1.0."""
+    return f'le="{floatToGoString(bound_s)}"'
+
+
 def requests(window_s: int) -> str:
     """How many requests users made."""
     return _increase(f"{HISTOGRAM}_count", USER_ROUTES, window_s)
@@ -44,7 +51,7 @@ def errors(window_s: int) -> str:
 
 def requests_within(bound_s: float, window_s: int) -> str:
     """How many of them took at most `bound_s`, which must be a bound of the histogram's buckets."""
-    return _increase(f"{HISTOGRAM}_bucket", f'{USER_ROUTES},le="{bound_s:g}"', window_s)
+    return _increase(f"{HISTOGRAM}_bucket", f"{USER_ROUTES},{within(bound_s)}", window_s)
 
 
 def p95(window_s: int) -> str:

@@ -15,7 +15,7 @@ from app.domain import errors
 from app.monitoring.expected import Expected
 from app.monitoring.growth import DAYS_NEEDED, Growth
 from app.monitoring.prometheus import Prometheus
-from app.monitoring.queries import ERRORS, HISTOGRAM, JOB, USER_ROUTES
+from app.monitoring.queries import ERRORS, HISTOGRAM, JOB, USER_ROUTES, within
 from app.times import utc_text, utc_text_of
 
 WINDOWS: Final = {"24h": 86_400, "7d": 604_800}
@@ -193,10 +193,10 @@ async def _latency(prometheus: Prometheus, window: Window, coverage: float) -> d
     by_route = await _sums(
         prometheus, window, counted(f"{HISTOGRAM}_count", users, "route", window.seconds), "route"
     )
-    within = await _sums(
+    quick = await _sums(
         prometheus,
         window,
-        counted(f"{HISTOGRAM}_bucket", f'{users},le="{BOUND_S:g}"', "route", window.seconds),
+        counted(f"{HISTOGRAM}_bucket", f"{users},{within(BOUND_S)}", "route", window.seconds),
         "route",
     )
     buckets = counted(f"{HISTOGRAM}_bucket", users, "le", window.seconds)
@@ -205,7 +205,7 @@ async def _latency(prometheus: Prometheus, window: Window, coverage: float) -> d
         for part in (0.5, 0.95, 0.99)
     }
     requests = sum(by_route.values())
-    share = sum(within.values()) / requests if requests else None
+    share = sum(quick.values()) / requests if requests else None
     return {
         "question": f"Was P95 below {1000 * BOUND_S:g} ms?",
         "state": _judge(share is not None and share < SHARE, coverage, requests),
@@ -218,7 +218,7 @@ async def _latency(prometheus: Prometheus, window: Window, coverage: float) -> d
             {
                 "route": route,
                 "requests": round(count),
-                "share": round(within.get((route,), 0.0) / count, 6) if count else None,
+                "share": round(quick.get((route,), 0.0) / count, 6) if count else None,
             }
             for (route,), count in sorted(by_route.items(), key=lambda one: -one[1])
         ],

@@ -21,7 +21,7 @@ class PlanError(RegistryError):
 
 def _bound(seconds: float) -> float:
     if seconds not in LATENCY_BUCKETS_S:
-        known = ", ".join(f"{bound:g}" for bound in LATENCY_BUCKETS_S)
+        known = ", ".join(str(bound) for bound in LATENCY_BUCKETS_S)
         raise ValueError(f"must be a bound of the histogram's buckets: {known}")
     return seconds
 

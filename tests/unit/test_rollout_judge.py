@@ -8,8 +8,10 @@ from typing import Final
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from prometheus_client import REGISTRY
+from prometheus_client.exposition import generate_latest
 
-from app.metrics import LATENCY_BUCKETS_S
+from app.metrics import HTTP_REQUEST_SECONDS, LATENCY_BUCKETS_S
 from app.monitoring import queries
 from app.rollout.balancer import weights
 from app.rollout.judge import (
@@ -200,6 +202,14 @@ def test_weights_make_the_share_whatever_the_servers(share: int, stable: int, ca
     assert total > 0
     made = 100 * canary * each_canary / total
     assert made == share if share in (0, 100) else abs(made - share) <= 1
+
+
+def test_bounds_are_asked_for_as_the_service_writes_them() -> None:
+    HTTP_REQUEST_SECONDS.labels("/", "GET", "200")
+    written = generate_latest(REGISTRY).decode()
+    for bound_s in LATENCY_BUCKETS_S:
+        assert queries.within(bound_s) in written, bound_s
+        assert queries.within(bound_s) in queries.requests_within(bound_s, 60)
 
 
 def test_users_routes_are_those_that_users_wait_for() -> None:
