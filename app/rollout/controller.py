@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from typing import Final
@@ -45,6 +45,7 @@ class Controller:
         balancer: Balancer,
         prometheus: Prometheus,
         health: Health,
+        probe_troubles: Callable[[], Sequence[str]],
         tell: Callable[[str], None],
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -53,6 +54,7 @@ class Controller:
         self._balancer = balancer
         self._prometheus = prometheus
         self._health = health
+        self._probe_troubles = probe_troubles
         self._journal = Journal(record, folder, tell)
         self._clock = clock
         self._measured: Measured | None = None
@@ -185,6 +187,9 @@ class Controller:
         if balance is not None and balance.stable_is_down and step.share < FULL:
             text = "the balancer's health checks find no stable server"
             look.gate = [*look.gate, Finding("stable up", Verdict.HOLD, text)]
+        if phase is not Phase.ROLLING_BACK:
+            troubles = [Finding("probe", Verdict.HOLD, trouble) for trouble in self._probe_troubles()]
+            look.gate = [*look.gate, *troubles]
 
     def _note(self, before: State, after: State, look: Look) -> None:
         """Keep what a change of state is to be remembered by."""

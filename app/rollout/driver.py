@@ -32,14 +32,15 @@ async def control_rollout(
                 CANARY: await what_is_wrong(session, target.canary_url, target.release),
             }
 
-        controller = Controller(
-            record,
-            folder,
-            Balancer(target.haproxy, target.backend, target.frontend),
-            Prometheus(session, target.prometheus),
-            health,
-            tell,
-        )
         urls = (target.stable_url, target.canary_url)
-        async with probing(session, urls, target.probe_per_s, probe_key):
+        async with probing(urls, target.probe_per_s, probe_key) as probe_troubles:
+            controller = Controller(
+                record,
+                folder,
+                Balancer(target.haproxy, target.backend, target.frontend),
+                Prometheus(session, target.prometheus),
+                health,
+                probe_troubles,
+                tell,
+            )
             await controller.run(stop)

@@ -1,4 +1,4 @@
-"""The canary is taken out of HAProxy by the commands of the runbook, wherever a rollout has left the weights."""
+"""The canary is taken out of HAProxy by the runbook's commands, wherever a rollout has left the weights."""
 
 import asyncio
 import os
