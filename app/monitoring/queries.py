@@ -15,12 +15,17 @@ STABLE: Final = "stable"
 CANARY: Final = "canary"
 TRACKS: Final = (STABLE, CANARY)
 
-USER_ROUTES: Final = (
-    'route!~"/|/health/.*|/metrics|/openapi.json|/docs.*|/v1/admin/.*'
-    '|/v1/instruments/(bulk|export|changes)|.*/stream|unmatched"'
+_NO_USERS: Final = (
+    "/|/health/.*|/metrics|/openapi.json|/docs.*|/v1/admin/.*|/v1/instruments/(bulk|export|changes)|.*/stream"
 )
-"""Requests that users wait for: streams, bulk and admin routes are left out."""
+USER_ROUTES: Final = f'route!~"{_NO_USERS}|unmatched"'
+"""Routes that users wait for: streams, bulk and admin routes are left out."""
+USERS: Final = f'{USER_ROUTES},status!~"401|403|429"'
+"""Requests by which a version is judged: who is sent away at the door sees nothing of it, and quickly."""
 ERRORS: Final = 'status=~"5.."'
+_ANY_ANSWERS: Final = f'route!~"{_NO_USERS}"'
+"""Refusals too, and requests of no route: a version may have lost one."""
+_REFUSED: Final = 'status=~"4.."'
 
 HISTOGRAM: Final = "registry_http_request_seconds"
 
@@ -40,23 +45,33 @@ def within(bound_s: float) -> str:
 
 
 def requests(window_s: int) -> str:
-    """How many requests users made."""
-    return _increase(f"{HISTOGRAM}_count", USER_ROUTES, window_s)
+    """How many requests users made, but for those that were refused for who made them."""
+    return _increase(f"{HISTOGRAM}_count", USERS, window_s)
 
 
 def errors(window_s: int) -> str:
     """How many of them were answered with 5xx; a track without any is missing."""
-    return _increase(f"{HISTOGRAM}_count", f"{USER_ROUTES},{ERRORS}", window_s)
+    return _increase(f"{HISTOGRAM}_count", f"{USERS},{ERRORS}", window_s)
 
 
 def requests_within(bound_s: float, window_s: int) -> str:
     """How many of them took at most `bound_s`, which must be a bound of the histogram's buckets."""
-    return _increase(f"{HISTOGRAM}_bucket", f"{USER_ROUTES},{within(bound_s)}", window_s)
+    return _increase(f"{HISTOGRAM}_bucket", f"{USERS},{within(bound_s)}", window_s)
+
+
+def answers(window_s: int) -> str:
+    """How many answers there were, whatever they said."""
+    return _increase(f"{HISTOGRAM}_count", _ANY_ANSWERS, window_s)
+
+
+def refusals(window_s: int) -> str:
+    """How many of them were 4xx; a track without any is missing."""
+    return _increase(f"{HISTOGRAM}_count", f"{_ANY_ANSWERS},{_REFUSED}", window_s)
 
 
 def p95(window_s: int) -> str:
     """The 95th percentile in seconds, interpolated in its bucket: to compare tracks, not for gates."""
-    buckets = f'sum by (track, le) (rate({HISTOGRAM}_bucket{{job="{JOB}",{USER_ROUTES}}}[{window_s}s]))'
+    buckets = f'sum by (track, le) (rate({HISTOGRAM}_bucket{{job="{JOB}",{USERS}}}[{window_s}s]))'
     return f"histogram_quantile(0.95, {buckets})"
 
 

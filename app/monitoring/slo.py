@@ -15,7 +15,7 @@ from app.domain import errors
 from app.monitoring.expected import Expected
 from app.monitoring.growth import DAYS_NEEDED, Growth
 from app.monitoring.prometheus import Prometheus
-from app.monitoring.queries import ERRORS, HISTOGRAM, JOB, USER_ROUTES, within
+from app.monitoring.queries import ERRORS, HISTOGRAM, JOB, USERS, within
 from app.times import utc_text, utc_text_of
 
 WINDOWS: Final = {"24h": 86_400, "7d": 604_800}
@@ -156,7 +156,7 @@ def _reachability(looked: Looked, window: Window) -> dict[str, Any]:
 
 async def _lines(prometheus: Prometheus, window: Window) -> dict[str, list[float | None]]:
     step = f"{max(window.step_s, PEAK_S)}s"
-    users = f'job="{JOB}",{USER_ROUTES}'
+    users = f'job="{JOB}",{USERS}'
     buckets = f"sum by (le) (rate({HISTOGRAM}_bucket{{{users}}}[{step}]))"
     asked = {
         "p95_ms": f"1000 * histogram_quantile({SHARE}, {buckets})",
@@ -189,7 +189,7 @@ async def _sums(
 
 
 async def _latency(prometheus: Prometheus, window: Window, coverage: float) -> dict[str, Any]:
-    users = f'job="{JOB}",{USER_ROUTES}'
+    users = f'job="{JOB}",{USERS}'
     by_route = await _sums(
         prometheus, window, counted(f"{HISTOGRAM}_count", users, "route", window.seconds), "route"
     )
@@ -227,7 +227,7 @@ async def _latency(prometheus: Prometheus, window: Window, coverage: float) -> d
 
 async def _errors(prometheus: Prometheus, window: Window, coverage: float) -> dict[str, Any]:
     metric, all_errors = f"{HISTOGRAM}_count", f'job="{JOB}",{ERRORS}'
-    users = f'job="{JOB}",{USER_ROUTES}'
+    users = f'job="{JOB}",{USERS}'
     total = await _sums(prometheus, window, counted(metric, users, "job", window.seconds), "job")
     judged = await _sums(
         prometheus,
@@ -292,7 +292,7 @@ async def _use(
     prometheus: Prometheus, window: Window, expected: Expected, line: list[float | None]
 ) -> dict[str, Any]:
     rates = [value for value in line if value is not None]
-    users = f'job="{JOB}",{USER_ROUTES}'
+    users = f'job="{JOB}",{USERS}'
     rate = f"sum(rate({HISTOGRAM}_count{{{users}}}[{PEAK_S}s]))"
     peak = await _one(prometheus, window, f"max_over_time({rate}[{window.seconds}s:{PEAK_S}s])")
     mean = sum(rates) / len(rates) if rates else None

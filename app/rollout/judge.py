@@ -16,6 +16,7 @@ def judge_gate(plan: Plan, step: Step, measured: Measured) -> list[Finding]:
     findings = [_reached(canary), *_of_window(plan, step, canary.window, "")]
     if step.share < FULL:
         findings.append(compare(plan, measured))
+        findings.append(compare_refusals(plan, measured.stable.window, canary.window))
     return findings
 
 
@@ -23,19 +24,27 @@ def judge_hold(plan: Plan, step: Step, measured: Measured) -> list[Finding]:
     """Whether the canary kept to the step's gate over the whole hold."""
     if measured.over_hold is None:
         return [Finding("hold", Verdict.HOLD, "the hold is not over")]
-    return _of_window(plan, step, measured.over_hold, " over the hold")
+    findings = _of_window(plan, step, measured.over_hold, " over the hold")
+    if step.share < FULL:
+        stable = measured.stable_over_hold or Window(measured.over_hold.seconds)
+        findings.append(compare_refusals(plan, stable, measured.over_hold, " over the hold"))
+    return findings
 
 
 def judge_alarms(plan: Plan, step: Step, measured: Measured) -> dict[str, Finding]:
     """Every alarm that rests on metrics by its name: FAIL is up now, HOLD cannot be told."""
     canary, triggers = measured.canary, plan.triggers
+    alone = "stable has no users to compare with"
     return {
         "connections": _connections(plan, canary),
         "errors": _errors("errors", canary.recent, triggers.errors.limit, plan.trigger_minimum_requests),
         "p95": _within("p95", canary.recent, plan.trigger_minimum_requests),
         "comparison": compare(plan, measured)
         if step.share < FULL
-        else Finding("comparison", Verdict.PASS, "stable has no users to compare with"),
+        else Finding("comparison", Verdict.PASS, alone),
+        "refusals": compare_refusals(plan, measured.stable.window, canary.window)
+        if step.share < FULL
+        else Finding("refusals", Verdict.PASS, alone),
     }
 
 
@@ -56,6 +65,21 @@ def compare(plan: Plan, measured: Measured) -> Finding:
     verdict = Verdict.FAIL if canary.p95_s > limit_s else Verdict.PASS
     text = f"P95 of the canary is {_ms(canary.p95_s)}, of stable {_ms(stable.p95_s)}; limit {_ms(limit_s)}"
     return Finding("comparison", verdict, text, canary.p95_s, limit_s, canary.requests)
+
+
+def compare_refusals(plan: Plan, stable: Window, canary: Window, when: str = "") -> Finding:
+    """The canary's share of 4xx beside stable's."""
+    name, minimum = f"refusals{when}", plan.minimum_requests
+    if canary.refused_ratio is None or canary.answers < minimum:
+        return _too_few_answers(name, canary, minimum, "canary")
+    if stable.refused_ratio is None or stable.answers < minimum:
+        return _too_few_answers(name, stable, minimum, "stable")
+    ratio, limit = canary.refused_ratio, plan.refusals.limit(stable.refused_ratio, canary.answers)
+    text = (
+        f"the canary answers {_percent(ratio)} of {canary.answers:.0f} requests with 4xx, stable "
+        f"{_percent(stable.refused_ratio)}; limit {_percent(limit)}"
+    )
+    return Finding(name, Verdict.FAIL if ratio > limit else Verdict.PASS, text, ratio, limit, canary.answers)
 
 
 def judge_checks(plan: Plan, measured: Measured, health: Mapping[str, str | None]) -> list[Finding]:
@@ -155,6 +179,11 @@ def _connections(plan: Plan, canary: Track) -> Finding:
 def _too_few(name: str, window: Window, minimum: int, track: str) -> Finding:
     text = f"{track} had {int(window.requests)} requests in {window.seconds:.0f} s, {minimum} needed"
     return Finding(name, Verdict.HOLD, text, requests=window.requests)
+
+
+def _too_few_answers(name: str, window: Window, minimum: int, track: str) -> Finding:
+    text = f"{track} gave {int(window.answers)} answers in {window.seconds:.0f} s, {minimum} needed"
+    return Finding(name, Verdict.HOLD, text, requests=window.answers)
 
 
 def _ms(seconds: float) -> str:

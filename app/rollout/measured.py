@@ -16,10 +16,18 @@ class Window:
     """Requests that took at most `bound_s`."""
     p95_s: float | None = None
     """Interpolated; None where nothing was asked."""
+    answers: float = 0.0
+    """To everybody: besides the requests those that were refused for who made them."""
+    refused: float = 0.0
+    """Answers with 4xx."""
 
     @property
     def error_ratio(self) -> float | None:
         return self.errors / self.requests if self.requests else None
+
+    @property
+    def refused_ratio(self) -> float | None:
+        return min(1.0, self.refused / self.answers) if self.answers else None
 
     @property
     def within_ratio(self) -> float | None:

@@ -69,6 +69,8 @@ def _parts_of(name: str, seconds: int, bound_s: float) -> dict[str, str]:
         f"{name} errors": queries.errors(seconds),
         f"{name} within": queries.requests_within(bound_s, seconds),
         f"{name} p95": queries.p95(seconds),
+        f"{name} answers": queries.answers(seconds),
+        f"{name} refused": queries.refusals(seconds),
     }
 
 
@@ -80,4 +82,6 @@ def _window(values: _Values, track: str, name: str, seconds: int, bound_s: float
         bound_s,
         values.get((track, f"{name} within"), 0.0),
         values.get((track, f"{name} p95")),
+        values.get((track, f"{name} answers"), 0.0),
+        values.get((track, f"{name} refused"), 0.0),
     )

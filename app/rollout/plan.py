@@ -1,5 +1,6 @@
 """A rollout's steps, gates, triggers and limits, as `plan.toml` has them for production."""
 
+import math
 import tomllib
 from pathlib import Path
 from typing import Annotated, Final, Self
@@ -11,6 +12,7 @@ from app.metrics import LATENCY_BUCKETS_S
 
 PLAN_FILE: Final = Path(__file__).with_name("plan.toml")
 FULL: Final = 100
+STANDARD_ERRORS: Final = 3
 SCRAPES_IN_WINDOW: Final = 4
 """A shorter window could lack the two samples that an increase needs."""
 
@@ -57,6 +59,18 @@ class Comparison(_Part):
         return max(self.ratio * stable_p95_s, stable_p95_s + self.margin_s)
 
 
+class Refusals(_Part):
+    """The canary's share of 4xx may be stable's and `margin`, and what chance makes of it, for `for_s`."""
+
+    margin: Ratio
+    for_s: Seconds
+
+    def limit(self, stable_ratio: float, answers: float) -> float:
+        """Three standard errors above: of a hundred answers a share is off by as much now and then."""
+        error = math.sqrt(stable_ratio * (1 - stable_ratio) / answers)
+        return stable_ratio + self.margin + STANDARD_ERRORS * error
+
+
 class Trigger(_Part):
     """What was above `limit` for `for_s` seconds rolls back."""
 
@@ -95,6 +109,7 @@ class Plan(_Part):
     error_ratio: Ratio
     steps: Annotated[tuple[Step, ...], Field(min_length=1, max_length=50)]
     comparison: Comparison
+    refusals: Refusals
     triggers: Triggers
     limits: Limits
 
@@ -119,6 +134,7 @@ class Plan(_Part):
             "errors": self.triggers.errors.for_s,
             "p95": self.triggers.p95.for_s,
             "down": self.triggers.down.for_s,
+            "refusals": self.refusals.for_s,
             "comparison": self.comparison.for_s,
         }
 
@@ -156,7 +172,7 @@ class Plan(_Part):
             content[name] = count(content[name])
         for step in content["steps"]:
             step["hold_s"] = looks(step["hold_s"], 4)
-        for alarm in (content["comparison"], *content["triggers"].values()):
+        for alarm in (content["comparison"], content["refusals"], *content["triggers"].values()):
             alarm["for_s"] = looks(alarm["for_s"], 2)
         for name in ("checks_s", "blind_s"):
             content["limits"][name] = looks(content["limits"][name], 20)

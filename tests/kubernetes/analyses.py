@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from app.monitoring import queries
 from app.monitoring.queries import CANARY, STABLE
+from app.rollout.plan import STANDARD_ERRORS
 
 ROOT: Final = Path(__file__).parents[2]
 PLAN: Final[dict[str, Any]] = tomllib.loads((ROOT / "app/rollout/plan.toml").read_text(encoding="utf-8"))
@@ -26,6 +27,7 @@ def gates() -> dict[str, str]:
     return {
         "errors": _ratio(_errors(WINDOW_S), queries.requests(WINDOW_S), least),
         "comparison": _comparison(),
+        "refusals": _refusals(),
         "p95": _ratio(queries.requests_within(BOUND, WINDOW_S), queries.requests(WINDOW_S), least),
     }
 
@@ -51,6 +53,7 @@ def triggers() -> dict[str, str]:
         ),
         "canary-down": _looks(f"{queries.targets_up()} {_of(CANARY)}", "< bool 1", plan["down"]["for_s"]),
         "slower-than-stable": _looks(_comparison(), "> bool 1", PLAN["comparison"]["for_s"]),
+        "refuses-more-than-stable": _looks(_refusals(), "> bool 1", PLAN["refusals"]["for_s"]),
     }
 
 
@@ -62,8 +65,8 @@ def _errors(window_s: int) -> str:
     return f"({queries.errors(window_s)} or 0 * {queries.requests(window_s)})"
 
 
-def _ratio(part: str, whole: str, least: int) -> str:
-    return f"{part} / ({whole} >= {least}) {_of(CANARY)}"
+def _ratio(part: str, whole: str, least: int, track: str = CANARY) -> str:
+    return f"{part} / ({whole} >= {least}) {_of(track)}"
 
 
 def _of(track: str) -> str:
@@ -76,6 +79,19 @@ def _comparison() -> str:
     assert ratio == 2, "the query adds stable's P95 once"
     stable, canary = _p95(STABLE), _p95(CANARY)
     return f"{canary} / ignoring (track) ( clamp_min( {stable}, {margin_s}) + {stable} )"
+
+
+def _refusals() -> str:
+    """The canary's share of 4xx to its limit: stable's, the margin, and three standard errors."""
+    answers, margin = queries.answers(WINDOW_S), PLAN["refusals"]["margin"]
+    refused = f"({queries.refusals(WINDOW_S)} or 0 * {answers})"
+    stable, canary = (
+        f"({_ratio(refused, answers, PLAN['minimum_requests'], track)})" for track in (STABLE, CANARY)
+    )
+    error = f"sqrt( {stable} * (1 - {stable}) / ignoring (track) ({answers} {_of(CANARY)}) )"
+    return (
+        f"{canary} / ignoring (track) ( {stable} + {margin} + ignoring (track) {STANDARD_ERRORS} * {error} )"
+    )
 
 
 def _p95(track: str) -> str:

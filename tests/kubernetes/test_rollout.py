@@ -15,7 +15,7 @@ from tests.kubernetes.manifests import Manifest, of_kind, of_overlay
 from tests.packages import needed
 
 TRIGGERS: Final = "registry-triggers"
-GATES: Final = {name: f"registry-gate-{name}" for name in ("errors", "comparison", "p95")}
+GATES: Final = {name: f"registry-gate-{name}" for name in ("errors", "comparison", "refusals", "p95")}
 DURATIONS: Final = {"s": 1, "m": 60, "h": 3600}
 BOUNDS: Final = ("0.025", "0.1", "0.11", "0.12", "0.15", "+Inf")
 ROUTE: Final = "/v1/instruments/search"
@@ -58,7 +58,7 @@ def test_the_steps_are_those_of_the_plan() -> None:
         used = {one["templateName"] for one in analysis["templates"]}
         assert used == {
             GATES["errors"],
-            *([GATES["comparison"]] if weight < 100 else []),
+            *([GATES["comparison"], GATES["refusals"]] if weight < 100 else []),
             *([GATES["p95"]] if "seconds" in args else []),
         }
         declared = {arg["name"] for name in used for arg in _templates()[name]["spec"]["args"]}
@@ -66,7 +66,7 @@ def test_the_steps_are_those_of_the_plan() -> None:
         assert int(args["misses"]) == (PLAN["limits"]["patience"] - 1) * int(args["minutes"])
         done.append((weight, 60 * int(args["minutes"]), args.get("seconds")))
     planned = [
-        (step["share"], step["hold_s"], f"{step['p95_s']:g}" if "p95_s" in step else None)
+        (step["share"], step["hold_s"], str(step["p95_s"]) if "p95_s" in step else None)
         for step in PLAN["steps"]
     ]
     assert done == planned
@@ -114,7 +114,12 @@ def test_gates_ask_what_the_plan_asks() -> None:
         assert _seconds(metric["initialDelay"]) == WINDOW_S, "a window that the step before had no part in"
         assert metric["inconclusiveLimit"] == "{{args.misses}}" and metric["failureLimit"] == -1
         assert _seconds(metric["interval"]) * metric["consecutiveErrorLimit"] == PLAN["limits"]["blind_s"]
-        limit = {"errors": f"<= {PLAN['error_ratio']}", "comparison": "<= 1", "p95": f">= {QUANTILE}"}[name]
+        limit = {
+            "errors": f"<= {PLAN['error_ratio']}",
+            "comparison": "<= 1",
+            "refusals": "<= 1",
+            "p95": f">= {QUANTILE}",
+        }[name]
         assert metric["successCondition"] == f"len(result) > 0 && result[0] {limit}"
         assert metric["failureCondition"] == "false"
         assert "count" not in metric
@@ -124,7 +129,7 @@ def test_triggers_ask_what_the_plan_asks() -> None:
     metrics = _metrics(TRIGGERS)
     assert metrics.keys() == triggers().keys()
     durations = [PLAN["triggers"][name]["for_s"] for name in ("p95", "errors", "connections", "down")]
-    durations.append(PLAN["comparison"]["for_s"])
+    durations += [PLAN[name]["for_s"] for name in ("comparison", "refusals")]
     for (name, expected), duration_s in zip(triggers().items(), durations, strict=True):
         metric, least = metrics[name], looks(duration_s)
         assert _words(_query(metric)) == _words(expected), name
@@ -145,6 +150,8 @@ class Track:
     middling: int = 0
     """Of them, from 110 to 120 ms."""
     errors: int = 0
+    refused: int = 0
+    """Besides, with 401."""
     asked: int = 10
     failed: int = 0
     is_up: bool = True
@@ -173,6 +180,12 @@ class Track:
         found[f'registry_http_request_seconds_count{{{labels},status="200"}}'] = (good, self.requests)
         if self.errors:
             found[f'registry_http_request_seconds_count{{{labels},status="503"}}'] = (self.errors, 0)
+        if self.refused:
+            found[f'registry_http_request_seconds_count{{{labels},status="401"}}'] = (self.refused, 0)
+            found[f'registry_http_request_seconds_bucket{{{labels},status="401",le="0.025"}}'] = (
+                self.refused,
+                0,
+            )
         acquires = f'registry_postgres_acquires_total{{job="registry",track="{track}"'
         if self.failed:
             found[f'{acquires},result="failed"}}'] = (self.failed, 0)
@@ -215,6 +228,20 @@ HOLD, PASS, FAIL = "Inconclusive", "Successful", "Failed"
         ("comparison", Track(middling=3), Track(middling=3), PASS),
         ("comparison", GOOD, Track(seen=False), HOLD),
         ("comparison", Track(requests=4), GOOD, HOLD),
+        ("p95", GOOD, Track(requests=4, refused=30), HOLD),
+        ("errors", GOOD, Track(requests=4, refused=30), HOLD),
+        ("refusals", GOOD, GOOD, PASS),
+        ("refusals", GOOD, Track(refused=1), HOLD),
+        ("refusals", Track(refused=1), Track(refused=2), PASS),
+        ("refusals", Track(refused=1), Track(refused=5), HOLD),
+        ("refusals", GOOD, Track(requests=0, refused=30), HOLD),
+        ("refusals", GOOD, Track(seen=False), HOLD),
+        ("refuses-more-than-stable", GOOD, GOOD, PASS),
+        ("refuses-more-than-stable", GOOD, Track(refused=1), FAIL),
+        ("refuses-more-than-stable", Track(refused=1), Track(refused=1), PASS),
+        ("refuses-more-than-stable", GOOD, Track(requests=0, refused=30), FAIL),
+        ("refuses-more-than-stable", GOOD, Track(refused=9, bad_from=38), PASS),
+        ("refuses-more-than-stable", Track(seen=False), GOOD, HOLD),
         ("p95-above-150-ms", GOOD, GOOD, PASS),
         ("p95-above-150-ms", GOOD, Track(slow=3), FAIL),
         ("p95-above-150-ms", GOOD, Track(slow=3, bad_from=22), PASS),

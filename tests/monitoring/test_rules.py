@@ -9,7 +9,7 @@ import pytest
 from prometheus_client import REGISTRY
 
 from app import metrics
-from app.monitoring.queries import USER_ROUTES
+from app.monitoring.queries import USER_ROUTES, USERS
 from app.web.routes import ENDPOINTS
 from tests.monitoring.files import (
     DASHBOARD_SOURCE,
@@ -117,8 +117,8 @@ def test_latency_and_errors_are_judged_of_the_requests_of_users() -> None:
     judged += [rule["expr"] for rule in rules() if "registry:slo_" in rule.get("record", "")]
     for expression in judged:
         asked = re.findall(r"registry_http_request_seconds_\w+\{([^}]*\})", expression)
-        assert all(USER_ROUTES in selector for selector in asked), expression
-    assert read_yaml(DASHBOARD_SOURCE)["short"]["USERS"] == USER_ROUTES
+        assert all(USERS in selector for selector in asked), expression
+    assert read_yaml(DASHBOARD_SOURCE)["short"]["USERS"] == USERS
     left_out = re.compile(USER_ROUTES.removeprefix('route!~"').removesuffix('"'))
     for endpoint in ENDPOINTS:
         is_users = (

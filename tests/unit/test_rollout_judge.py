@@ -16,6 +16,7 @@ from app.monitoring import queries
 from app.rollout.balancer import weights
 from app.rollout.judge import (
     compare,
+    compare_refusals,
     judge_alarms,
     judge_checks,
     judge_down,
@@ -31,7 +32,7 @@ from app.web.routes import ENDPOINTS
 PLAN: Final = read_plan(PLAN_FILE)
 GATE: Final = PLAN.steps[1]
 PASS, HOLD, FAIL = Verdict.PASS, Verdict.HOLD, Verdict.FAIL
-SOUND: Final = Window(300, requests=1000, errors=0, bound_s=0.12, within=990, p95_s=0.004)
+SOUND: Final = Window(300, requests=1000, errors=0, bound_s=0.12, within=990, p95_s=0.004, answers=1000)
 TRACK: Final = Track(SOUND, replace(SOUND, bound_s=0.15), Connections(60, 100, 0), up=1, series=5)
 MEASURED: Final = Measured(TRACK, TRACK)
 NOTHING: Final = Window(300)
@@ -55,6 +56,7 @@ def test_the_plan_of_production_is_as_it_was_agreed() -> None:
         (100, 1800, None),
     ]
     assert (PLAN.comparison.ratio, PLAN.comparison.margin_s) == (2, 0.005)
+    assert (PLAN.refusals.margin, PLAN.refusals.for_s) == (0.01, 300)
     triggers = PLAN.triggers
     assert (triggers.p95.limit, triggers.p95.for_s) == (0.15, 300)
     assert (triggers.errors.limit, triggers.errors.for_s) == (0.01, 300)
@@ -110,6 +112,48 @@ def test_a_comparison_needs_both() -> None:
     # With all users at the canary there is nothing to compare.
     assert "comparison" not in {finding.name for finding in judge_gate(PLAN, PLAN.steps[-1], MEASURED)}
     assert judge_alarms(PLAN, PLAN.steps[-1], Measured(few, TRACK))["comparison"].verdict is PASS
+
+
+@pytest.mark.parametrize(
+    ("stable", "refused", "answers", "verdict"),
+    [
+        (0, 1, 100, PASS),
+        (0, 2, 100, FAIL),
+        (0.02, 7, 100, PASS),  # 3 % and three times 1.4 %
+        (0.02, 8, 100, FAIL),
+        (0.02, 34, 1000, PASS),
+        (0.02, 45, 1000, FAIL),
+        (0.02, 10_000, 10_000, FAIL),
+        (1, 100, 100, PASS),
+        (0, 99, 99, HOLD),
+        (0, 0, 0, HOLD),
+    ],
+)
+def test_the_canary_refuses_no_more_than_stable(
+    stable: float, refused: float, answers: float, verdict: Verdict
+) -> None:
+    measured = Measured(
+        replace(TRACK, window=replace(SOUND, answers=10_000, refused=10_000 * stable)),
+        replace(TRACK, window=replace(SOUND, answers=answers, refused=refused)),
+    )
+    assert verdict_of(judge_gate(PLAN, GATE, measured), "refusals") is verdict
+    assert judge_alarms(PLAN, GATE, measured)["refusals"].verdict is verdict
+    held = replace(measured, over_hold=measured.canary.window, stable_over_hold=measured.stable.window)
+    assert verdict_of(judge_hold(PLAN, GATE, held), "refusals over the hold") is verdict
+    last = PLAN.steps[-1]
+    assert "refusals" not in {finding.name for finding in judge_gate(PLAN, last, measured)}
+    assert len(judge_hold(PLAN, last, held)) == 1
+    assert judge_alarms(PLAN, last, measured)["refusals"].verdict is PASS
+
+
+def test_a_canary_that_turns_everybody_away_does_not_pass() -> None:
+    """Its answers are quick, and none of them is an error."""
+    nobody = replace(NOTHING, answers=1000, refused=1000)
+    measured = Measured(TRACK, replace(TRACK, window=nobody, recent=nobody))
+    assert worst(judge_gate(PLAN, PLAN.steps[0], measured)) is FAIL
+    few = replace(SOUND, answers=99)
+    assert compare_refusals(PLAN, few, SOUND).verdict is HOLD
+    assert "stable gave 99 answers" in compare_refusals(PLAN, few, SOUND).text
 
 
 def test_no_canary_holds_everything() -> None:
@@ -221,4 +265,7 @@ def test_users_routes_are_those_that_users_wait_for() -> None:
         for e in ENDPOINTS
         if e.is_stream or e.path.startswith("/v1/admin/") or e.path.endswith(("/bulk", "/changes"))
     }
+    refused = re.fullmatch(r'.*,status!~"(.*)"', queries.USERS)
+    assert refused is not None and queries.USERS.startswith(queries.USER_ROUTES)
+    assert re.findall(r"\d+", refused[1]) == ["401", "403", "429"]
     assert left_out == expected | {"/", "/health/live", "/health/ready", "/metrics", "/openapi.json"}
