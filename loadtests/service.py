@@ -70,6 +70,7 @@ async def describe(session: aiohttp.ClientSession, scopes: Sequence[str]) -> dic
     limit = headers.get("RateLimit-Limit")
     return {
         "version": root.get("version"),
+        "release": root.get("release"),
         "ready": ready,
         "instruments": found.get("total"),
         "requests_per_minute": None if limit is None else int(limit),

@@ -122,7 +122,7 @@ def start(
             messages.print(f"Load test of {target.canary_url} ...")
             load_evidence = asyncio.run(run_load_test(target.canary_url, folder, load_shapes))
         longest_ago_s = scaled.limits.load_evidence_s
-        evidence = read_load_evidence(load_evidence, target.canary_url, longest_ago_s)
+        evidence = read_load_evidence(load_evidence, target.canary_url, target.release, longest_ago_s)
         _carry_out(Record.begin(target, scaled, unsigned if missing else None, missing, evidence), files)
 
 

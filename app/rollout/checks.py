@@ -44,8 +44,8 @@ async def _get(session: aiohttp.ClientSession, url: str) -> dict[str, Any]:
     return content if isinstance(content, dict) else {}
 
 
-def read_load_evidence(file: Path, canary_url: str, longest_ago_s: float) -> dict[str, Any]:
-    """The gist of a load test of the canary that passed. Raises CheckFailed."""
+def read_load_evidence(file: Path, canary_url: str, release: str, longest_ago_s: float) -> dict[str, Any]:
+    """The gist of a load test of the canary, with this release, that passed. Raises CheckFailed."""
     again = f"make it with: instrument-registry loadtest {_SHAPE} --url {canary_url}"
     try:
         evidence = orjson.loads(file.read_bytes())
@@ -53,6 +53,7 @@ def read_load_evidence(file: Path, canary_url: str, longest_ago_s: float) -> dic
             "file": str(file),
             "shape": str(evidence["shape"]),
             "url": str(evidence["service"]["url"]).rstrip("/"),
+            "release": evidence["service"]["release"],
             "verdict": str(evidence["verdict"]),
             "started_at": str(evidence["started_at"]),
             "thresholds": evidence["thresholds"],
@@ -67,6 +68,10 @@ def read_load_evidence(file: Path, canary_url: str, longest_ago_s: float) -> dic
         raise CheckFailed(f"--load-evidence: {file} is of the shape {gist['shape']}; {again}")
     if _place(gist["url"]) != _place(canary_url):
         raise CheckFailed(f"--load-evidence: {file} is of {gist['url']}, not of the canary; {again}")
+    if gist["release"] != release:
+        raise CheckFailed(
+            f"--load-evidence: {file} is of the release {gist['release']}, not of {release}; {again}"
+        )
     if gist["verdict"] != "passed":
         raise CheckFailed(
             f"--load-evidence: the load test of {file} missed a threshold; mend that, and {again}"

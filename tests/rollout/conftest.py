@@ -119,14 +119,14 @@ class Rehearsal:
                 await process.communicate()
 
 
-def load_evidence(canary_url: str) -> dict[str, Any]:
+def load_evidence(canary_url: str, release: str = CANARY_RELEASE) -> dict[str, Any]:
     """What `loadtest burst` leaves behind, as far as a rollout reads it."""
     return {
         "shape": "burst",
         "started_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "verdict": "passed",
         "thresholds": [{"name": "p95_ms", "limit": 145, "measured": 3.1, "verdict": "passed"}],
-        "service": {"url": canary_url},
+        "service": {"url": canary_url, "release": release},
         "commit": None,
     }
 
