@@ -13,7 +13,8 @@ from pydantic_settings import SettingsConfigDict
 
 from app.commands.rollout_shown import end_in_words, print_status
 from app.environment import EnvironmentModel
-from app.rollout.folder import Controlled, Folder, control
+from app.rollout.folder import DECISIONS_FILE, Controlled, Folder, control
+from app.rollout.journal import REFUSED
 from app.rollout.machine import Order, OrderKind, Phase, obey
 from app.rollout.plan import PLAN_FILE, read_plan
 from app.rollout.record import Record, Target, record_of
@@ -34,7 +35,9 @@ Reason = Annotated[str, typer.Option(help="Why; it goes into the evidence.")]
 Json = Annotated[bool, typer.Option("--json", help="As JSON.")]
 
 
-class _RolloutSettings(EnvironmentModel):
+class RolloutSettings(EnvironmentModel):
+    """What a rollout is told by the environment."""
+
     model_config = SettingsConfigDict(env_prefix="REGISTRY_")
 
     rollout_key: SecretStr | None = None
@@ -201,7 +204,7 @@ def _carry_out(record: Record, files: Folder) -> None:
     """Control the rollout until it has ended; exits 1 unless the canary has all users then."""
     from app.rollout.driver import control_rollout
 
-    key = _RolloutSettings.from_environment().rollout_key
+    key = RolloutSettings.from_environment().rollout_key
     secret = None if key is None else key.get_secret_value()
     asyncio.run(control_rollout(record, files, secret, lambda line: messages.print(printable(line))))
     words = end_in_words(record, files)
@@ -211,7 +214,7 @@ def _carry_out(record: Record, files: Folder) -> None:
 
 
 def _order(kind: OrderKind, reason: str, files: Folder) -> None:
-    """Give an order to the controller, and wait until it has taken it."""
+    """Give an order to the controller, and wait until it has taken it; fails where it refuses."""
     record = _read(files)
     order = _order_of(kind, reason)
     obey(record.state, order)  # raises where it would be refused
@@ -223,7 +226,17 @@ def _order(kind: OrderKind, reason: str, files: Folder) -> None:
         if time.monotonic() > deadline:
             fail(f"the controller ({files.holder()}) has not taken the order within {HEEDED_WITHIN_S:.0f} s")
         time.sleep(0.1)
+    if (refusal := _refusal_of(file.name, files)) is not None:
+        fail(refusal)
     print_status(_read(files), str(files.holder()), None)
+
+
+def _refusal_of(order: str, files: Folder) -> str | None:
+    """Why the controller has not obeyed, None where it has."""
+    for decision in reversed(files.read_decisions()):
+        if decision.get("order") == order:
+            return str(decision["reason"]) if decision["event"].endswith(REFUSED) else None
+    return f"what became of the order is not in {files.path / DECISIONS_FILE}; look at rollout status"
 
 
 def _order_of(kind: OrderKind, reason: str) -> Order:

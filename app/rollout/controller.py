@@ -10,8 +10,8 @@ from typing import Final
 from app.monitoring.prometheus import Prometheus, PrometheusUnavailable
 from app.rollout import judge
 from app.rollout.balancer import Balancer, BalancerUnavailable
-from app.rollout.folder import Folder
-from app.rollout.journal import LOOK, Journal
+from app.rollout.folder import Folder, FolderError
+from app.rollout.journal import LOOK, REFUSED, Journal
 from app.rollout.look import Look
 from app.rollout.machine import (
     OrderKind,
@@ -88,7 +88,7 @@ class Controller:
         return stop.is_set()
 
     async def _look(self) -> None:
-        self._take_orders()
+        await self._take_orders()
         look = Look()
         await self._see_balance(look)
         await self._see_metrics(look)
@@ -97,28 +97,49 @@ class Controller:
         after = advance(before, self._record.plan, look.sight(), self._clock())
         self._note(before, after, look)
         self._record.state = after
-        self._journal.write(_event(before, after), look)
+        await self._write_down(_event(before, after), look)
         if share_of(after, self._record.plan) != self._record.confirmed_share:
             await self._set_share_at_once()
 
-    def _take_orders(self) -> None:
+    async def _take_orders(self) -> None:
         for file, order in self._folder.orders():
             before = self._record.state
             if order is None:
                 file.rename(file.with_suffix(".refused"))
-                self._journal.write("order refused", reason=f"{file} is no order")
+                self._journal.write("order refused", order=file.name, reason=f"{file} is no order")
                 continue
             try:
                 self._record.state = obey(before, order)
             except OrderRefused as error:
-                self._journal.write(f"{order.kind} refused", by=order.by, reason=str(error))
+                event = f"{order.kind} {REFUSED}"
+                self._journal.write(event, order=file.name, by=order.by, reason=str(error))
             else:
                 if order.kind is OrderKind.RESUME:
                     self._record.confirmed_share = None  # to be set, whatever it is now
                 if order.kind is OrderKind.ABORT:
                     self._begin_rollback("aborted", f"by {order.by}: {order.reason}")
-                self._journal.write(f"{order.kind} ordered", by=order.by, reason=order.reason)
+                event = f"{order.kind} ordered"
+                await self._write_down(event, order=file.name, by=order.by, reason=order.reason)
             file.unlink()
+
+    async def _write_down(self, event: str, look: Look | None = None, **facts: str) -> None:
+        """Before the weights are set; but a disk that is full must not keep users on the canary."""
+        try:
+            self._journal.write(event, look, **facts)
+        except Exception as error:
+            wanted, confirmed = share_of(self._record.state, self._record.plan), self._record.confirmed_share
+            if wanted < (FULL if confirmed is None else confirmed):
+                raise FolderError(f"{error}; {await self._lower_share(wanted)}") from error
+            raise
+
+    async def _lower_share(self, share: int) -> str:
+        """Without a word to the journal; what has come of it."""
+        try:
+            await self._balancer.set_share(share)
+        except BalancerUnavailable as error:
+            return f"the canary was NOT set to {share} %: {error}; set the balancer by hand"
+        self._confirm(share)
+        return f"the canary was set to {share} %"
 
     async def _see_balance(self, look: Look) -> None:
         """Set the share where it is not known to be set. One that somebody else changed stays as it is, but

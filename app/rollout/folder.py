@@ -1,11 +1,12 @@
 """What a rollout leaves in its folder: state, decisions, summary, orders; and who controls it."""
 
+import contextlib
 import fcntl
 import hashlib
 import json
 import os
 import socket
-import tempfile
+import stat
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -25,6 +26,7 @@ DECISIONS_FILE: Final = "decisions.jsonl"
 SUMMARY_FILE: Final = "summary.json"
 LOCK_FILE: Final = "controller.lock"
 _ORDERS: Final = "orders"
+_SHARED_FOLDERS: Final = (Path("/run/lock"), Path("/tmp"))  # noqa: S108 - one name for all users
 _LOCK_ATTEMPTS: Final = 5
 _LOCK_PAUSE_S: Final = 0.05
 """Whoever asks who holds a lock has it for a moment."""
@@ -88,8 +90,11 @@ class Folder:
         self._replace(SUMMARY_FILE, summary)
 
     def add_decision(self, decision: Mapping[str, Any]) -> None:
-        """One line; after a line that a dead controller left unfinished, on a line of its own."""
-        with (self.path / DECISIONS_FILE).open("ab+") as file:
+        """One line; after a line that a dead controller left unfinished, on a line of its own.
+
+        Raises FolderError.
+        """
+        with _written(self.path / DECISIONS_FILE) as path, path.open("ab+") as file:
             if file.seek(0, os.SEEK_END) > 0:
                 file.seek(-1, os.SEEK_END)
                 if file.read(1) != b"\n":
@@ -115,10 +120,7 @@ class Folder:
     def put_order(self, order: Order) -> Path:
         """For the controller; the file goes away when it has taken the order."""
         file = self.path / _ORDERS / f"{time.time_ns():020d}-{os.getpid()}.json"
-        try:
-            self._replace(f"{_ORDERS}/{file.name}", asdict(order))
-        except OSError as error:
-            raise FolderError(f"{file} cannot be written ({error.strerror})") from error
+        self._replace(f"{_ORDERS}/{file.name}", asdict(order))
         return file
 
     def orders(self) -> list[tuple[Path, Order | None]]:
@@ -136,7 +138,9 @@ class Folder:
         return any((self.path / _ORDERS).glob("*.json"))
 
     def _replace(self, name: str, content: Mapping[str, Any]) -> None:
-        replace_file(self.path / name, orjson.dumps(content, option=orjson.OPT_INDENT_2) + b"\n")
+        """In one step, and on the disk when this returns. Raises FolderError."""
+        with _written(self.path / name) as file:
+            replace_file(file, orjson.dumps(content, option=orjson.OPT_INDENT_2) + b"\n")
 
     def holder(self) -> Holder | None:
         """Who controls this rollout now, None if nobody does."""
@@ -144,21 +148,33 @@ class Folder:
 
 
 @contextmanager
+def _written(file: Path) -> Iterator[Path]:
+    try:
+        yield file
+    except OSError as error:
+        raise FolderError(
+            f"{file} cannot be written ({error.strerror}); mend that, and go on with rollout run, or set the "
+            "balancer by hand as the runbook manual-rollback says"
+        ) from error
+
+
+@contextmanager
 def control(folder: Folder, balancer: str, backend: str) -> Iterator[None]:
     """Be the one controller of this folder, and on this host of this balancer's backend.
 
-    Raises Controlled. The kernel ends both locks with the process, however that ends.
+    Whoever runs it, and wherever their temporary files are. Raises Controlled. The kernel ends both locks
+    with the process, however that ends.
     """
     digest = hashlib.sha256(f"{_canonical(balancer)} {backend}".encode()).hexdigest()[:16]
-    shared = Path(tempfile.gettempdir()) / f"registry-rollout-{os.getuid()}-{digest}.lock"
+    shared = _shared_folder() / f"registry-rollout-{digest}.lock"
     holder = Holder(socket.gethostname(), os.getpid(), str(folder.path.resolve()), utc_now())
-    with _locked(folder.path / LOCK_FILE, holder), _locked(shared, holder):
+    with _locked(folder.path / LOCK_FILE, holder), _locked(shared, holder, 0o666):
         yield
 
 
 @contextmanager
-def _locked(path: Path, holder: Holder) -> Iterator[None]:
-    with _open(path) as file:
+def _locked(path: Path, holder: Holder, mode: int = 0o600) -> Iterator[None]:
+    with _open(path, mode) as file:
         for attempt in range(_LOCK_ATTEMPTS):
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -178,22 +194,46 @@ def _locked(path: Path, holder: Holder) -> Iterator[None]:
         yield
 
 
-def _open(path: Path) -> IO[bytes]:
+def _shared_folder() -> Path:
+    """The same one for every user of this host."""
+    for folder in _SHARED_FOLDERS:
+        with contextlib.suppress(OSError):
+            if folder.stat().st_mode & stat.S_IWOTH:
+                return folder
+    raise FolderError(
+        f"none of {', '.join(map(str, _SHARED_FOLDERS))} may be written to by everybody; make one"
+    )
+
+
+def _open(path: Path, mode: int) -> IO[bytes]:
+    """The file, made where it is not there. With O_CREAT the kernel refuses one that another user made."""
+    flags = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC
     try:
-        return os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600), "r+b")
+        try:
+            number = os.open(path, flags)
+        except FileNotFoundError:
+            number = os.open(path, flags | os.O_CREAT, mode)
+            os.fchmod(number, mode)  # whatever the umask is
+        return os.fdopen(number, "r+b")
     except OSError as error:
         raise FolderError(f"{path} cannot be opened ({error.strerror})") from error
 
 
 def _holder_of(path: Path) -> Holder | None:
+    """Raises FolderError where it cannot be told."""
     try:
         with path.open("rb") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
             except BlockingIOError:
                 return Holder(**json.loads(file.read()))
-    except (OSError, ValueError, TypeError):
+    except (FileNotFoundError, ValueError, TypeError):
         return None
+    except OSError as error:
+        raise FolderError(
+            f"who controls this rollout cannot be told: {path} cannot be opened ({error.strerror}); ask as "
+            "the user whose it is"
+        ) from error
     return None
 
 

@@ -12,6 +12,8 @@ from app.times import utc_now
 
 LOOK: Final = "look"
 """The event of a look after which all is as it was."""
+REFUSED: Final = "refused"
+"""What the event of an order ends with that was not taken; `order` names it."""
 
 
 class Journal:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -210,7 +211,10 @@ async def test_health_is_what_the_version_says_of_itself() -> None:
     [
         ({"verdict": "missed"}, "missed a threshold"),
         ({"shape": "sustained"}, "of the shape sustained"),
-        ({"service": {"url": "http://other:80"}}, "not of the canary"),
+        ({"service": {"url": "http://other:80", "release": "2.0.0"}}, "not of the canary"),
+        ({"service": {"url": CANARY, "release": "1.9.0"}}, "of the release 1.9.0, not of 2.0.0"),
+        ({"service": {"url": CANARY, "release": None}}, "of the release None, not of 2.0.0"),
+        ({"service": {"url": CANARY}}, "no evidence of a load test"),
         ({"started_at": (datetime.now(UTC) - timedelta(days=2)).isoformat()}, "too long ago"),
         ({"started_at": "yesterday"}, "no evidence of a load test"),
         ({"service": None}, "no evidence of a load test"),
@@ -221,16 +225,16 @@ def test_evidence_of_a_load_test_must_be_of_this_canary(
 ) -> None:
     file = tmp_path / "load.json"
     file.write_text(json.dumps(load_evidence(CANARY)))
-    assert read_load_evidence(file, CANARY + "/", 86_400)["verdict"] == "passed"
+    assert read_load_evidence(file, CANARY + "/", "2.0.0", 86_400)["verdict"] == "passed"
     file.write_text(json.dumps(load_evidence(CANARY) | change))
     with pytest.raises(CheckFailed, match=words) as refused:
-        read_load_evidence(file, CANARY, 86_400)
+        read_load_evidence(file, CANARY, "2.0.0", 86_400)
     assert "loadtest burst --url " + CANARY in str(refused.value)
     file.write_text("{")
     with pytest.raises(CheckFailed, match="no evidence"):
-        read_load_evidence(file, CANARY, 86_400)
+        read_load_evidence(file, CANARY, "2.0.0", 86_400)
     with pytest.raises(CheckFailed, match="cannot read"):
-        read_load_evidence(tmp_path / "none.json", CANARY, 86_400)
+        read_load_evidence(tmp_path / "none.json", CANARY, "2.0.0", 86_400)
 
 
 def record() -> Record:
@@ -314,6 +318,36 @@ def test_the_second_controller_is_told_of_the_first(tmp_path: Path) -> None:
     with control(second, socket, "registry"):
         assert second.holder() is not None
     assert second.holder() is None
+
+
+def test_the_lock_of_a_balancer_is_one_for_all_users(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever TMPDIR they have, and where another user has made the file before."""
+    first, second = Folder(tmp_path / "first"), Folder(tmp_path / "second")
+    for folder in (first, second):
+        folder.make()
+    socket = str(tmp_path / "admin.sock")
+    with control(first, socket, "registry"):
+        monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+        monkeypatch.setenv("TMPDIR", str(tmp_path))
+        monkeypatch.setattr(os, "getuid", lambda: 12345)
+        with pytest.raises(Controlled), control(second, socket, "registry"):
+            pass
+    (lock,) = (
+        file for file in Path("/run/lock").glob("registry-rollout-*") if tmp_path.name in file.read_text()
+    )
+    assert lock.stat().st_mode & 0o777 == 0o666
+    if os.geteuid() == 0:
+        os.chown(lock, 12345, 12345)
+        with control(second, socket, "registry"):
+            pass
+    lock.unlink()
+
+
+def test_a_holder_that_cannot_be_told_is_not_nobody(tmp_path: Path) -> None:
+    folder = Folder(tmp_path)
+    (tmp_path / "controller.lock").mkdir()
+    with pytest.raises(FolderError, match=r"cannot be told: .*controller\.lock cannot be opened \(Is a dir"):
+        folder.holder()
 
 
 def invoke(*arguments: str) -> tuple[int, str]:
