@@ -13,6 +13,7 @@ from pydantic_settings import SettingsConfigDict
 
 from app.commands.rollout_shown import end_in_words, print_status
 from app.environment import EnvironmentModel
+from app.logs import configure_logs
 from app.rollout.folder import DECISIONS_FILE, Controlled, Folder, control
 from app.rollout.journal import REFUSED
 from app.rollout.machine import Order, OrderKind, Phase, obey
@@ -204,6 +205,7 @@ def _carry_out(record: Record, files: Folder) -> None:
     """Control the rollout until it has ended; exits 1 unless the canary has all users then."""
     from app.rollout.driver import control_rollout
 
+    configure_logs("warning", "text")
     key = RolloutSettings.from_environment().rollout_key
     secret = None if key is None else key.get_secret_value()
     asyncio.run(control_rollout(record, files, secret, lambda line: messages.print(printable(line))))

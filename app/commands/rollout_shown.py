@@ -20,7 +20,10 @@ def end_in_words(record: Record, files: Folder) -> str:
             "with rollout abort"
         )
     if state.phase is Phase.PROMOTED:
-        return f"{release} has all users; {answered}; {evidence}"
+        return (
+            f"{release} has all users until HAProxy is reloaded: make its address that of stable, then "
+            f"reload (docs/rollout.md, After the rollout); {answered}; {evidence}"
+        )
     if record.rollback is None:
         return f"{release} was given no users: {state.cause}; {evidence}"
     rollback = record.rollback

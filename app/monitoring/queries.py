@@ -41,7 +41,7 @@ def together(parts: Mapping[str, str]) -> str:
 
 def within(bound_s: float) -> str:
     """The selector of a bucket: Prometheus compares bounds as text, and the service writes 1 as 1.0."""
-    return f'le="{floatToGoString(bound_s)}"'
+    return f'le="{floatToGoString(bound_s)}"'  # type: ignore[no-untyped-call]
 
 
 def requests(window_s: int) -> str:

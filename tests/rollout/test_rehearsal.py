@@ -108,7 +108,8 @@ async def test_a_good_canary_gets_all_users(rehearsal: Rehearsal, tmp_path: Path
     await rehearsal.run_again()
     finished = await rehearsal.until_end()
     assert finished.status == 0, finished
-    assert "2.0.0 has all users; 0 of " in finished.output
+    assert "2.0.0 has all users until HAProxy is reloaded" in finished.output
+    assert "; 0 of " in finished.output
 
     summary = rehearsal.summary()
     assert summary["phase"] == "promoted"

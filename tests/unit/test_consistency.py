@@ -11,6 +11,7 @@ from prometheus_client import REGISTRY
 from pydantic import SecretStr
 
 from app import metrics
+from app.commands.rollout import RolloutSettings
 from app.commands.running_service import ServiceSettings
 from app.domain import errors
 from app.domain.access import SCOPES, Quota
@@ -138,6 +139,13 @@ def test_every_setting_is_documented_with_its_default_and_nothing_else() -> None
         if isinstance(field.default, int | float) and not isinstance(field.default, bool):
             row = rows[name]
             assert f"{field.default:g}" in row.replace(",", "") or f"{field.default}" in row, row
+
+
+def test_every_setting_of_a_rollout_is_documented() -> None:
+    page = (ROOT / "docs/rollout.md").read_text()
+    rows = [row for row in page.splitlines() if row.startswith("| `REGISTRY_")]
+    documented = {row.split("`")[1] for row in rows}
+    assert documented == {variable_name(RolloutSettings, name) for name in RolloutSettings.model_fields}
 
 
 def test_every_route_is_documented() -> None:
