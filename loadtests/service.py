@@ -64,13 +64,13 @@ async def describe(session: aiohttp.ClientSession, scopes: Sequence[str]) -> dic
                 )
             if response.status >= 500:
                 raise LoadTestError(f"{path} answers {response.status}; wait until the service is ready")
-    root, _ = await _read(session, "/")
+    live, _ = await _read(session, "/health/live")
     ready, _ = await _read(session, "/health/ready")
     found, headers = await _read(session, "/v1/instruments/search?limit=1")
     limit = headers.get("RateLimit-Limit")
     return {
-        "version": root.get("version"),
-        "release": root.get("release"),
+        "version": live.get("version"),
+        "release": live.get("release"),
         "ready": ready,
         "instruments": found.get("total"),
         "requests_per_minute": None if limit is None else int(limit),

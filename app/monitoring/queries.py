@@ -16,7 +16,8 @@ CANARY: Final = "canary"
 TRACKS: Final = (STABLE, CANARY)
 
 _NO_USERS: Final = (
-    "/|/health/.*|/metrics|/openapi.json|/docs.*|/v1/admin/.*|/v1/instruments/(bulk|export|changes)|.*/stream"
+    "/|/assets/.*|/health/.*|/metrics|/openapi.json|/docs.*|/v1/admin/.*"
+    "|/v1/instruments/(bulk|export|changes)|.*/stream"
 )
 USER_ROUTES: Final = f'route!~"{_NO_USERS}|unmatched"'
 """Routes that users wait for: streams, bulk and admin routes are left out."""

@@ -31,7 +31,8 @@ async def what_is_wrong(session: aiohttp.ClientSession, url: str, release: str |
             return (
                 f"{url} is {ready.get('status', 'not of this service')}, not ready ({parts or 'no detail'})"
             )
-        if release is not None and (found := (await _get(session, f"{url}/")).get("release")) != release:
+        live = await _get(session, f"{url}/health/live")
+        if release is not None and (found := live.get("release")) != release:
             return f"{url} runs the release {found}, not {release}; set its REGISTRY_RELEASE"
     except (aiohttp.ClientError, OSError, ValueError) as error:  # TimeoutError is an OSError
         return f"{url} does not answer: {str(error) or type(error).__name__}"

@@ -175,7 +175,7 @@ async def test_a_run_compares_with_the_bare_handler_and_leaves_its_evidence(
     # Requests that could not be sent because the service stood still count their waiting.
     assert service["latency_ms"]["p50"] > 2 * service["sending_to_answer_ms"]["p50"]
     assert evidence["service"]["instruments"] == len(ROWS) and evidence["users"]["count"] == 5
-    assert evidence["service"]["release"] == (await get_json(api, "/"))["release"]
+    assert evidence["service"]["release"] == (await get_json(api, "/health/live"))["release"]
     assert evidence["machine"]["cores"] and evidence["commit"] and evidence["locust"]["version"]
     assert [one["pid"] for one in evidence["memory"]] == [os.getpid()]
     assert key not in orjson.dumps(evidence).decode() + report + finished.output + finished.messages

@@ -195,7 +195,7 @@ async def test_health_is_what_the_version_says_of_itself() -> None:
     app.router.add_route("*", "/{path:.*}", answer)
     async with TestServer(app) as server, aiohttp.ClientSession() as session:
         url = str(server.make_url("")).rstrip("/")
-        answers["/health/ready"], answers["/"] = {"status": "ready"}, {"release": "2.0.0"}
+        answers["/health/ready"], answers["/health/live"] = {"status": "ready"}, {"release": "2.0.0"}
         assert await what_is_wrong(session, url, "2.0.0") is None
         assert "runs the release 2.0.0, not 3.0.0" in (await what_is_wrong(session, url, "3.0.0") or "")
         answers["/health/ready"] = {"status": "degraded", "postgres": "down"}
