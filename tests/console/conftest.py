@@ -158,7 +158,7 @@ async def filled_service(folder: Path, redis_url: str) -> AsyncIterator[tuple[st
         yield str(api._base_url).rstrip("/"), database_url
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """With a Redis of its own: other tests of this process empty theirs."""
     redis = start_redis(tmp_path_factory.mktemp("console-redis"), "tests", persist=False)
@@ -181,8 +181,9 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
         redis.child.stop()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
+    """Until this folder's tests are done: while it is there, no test of this process has an event loop."""
     with sync_playwright() as playwright:
         launched = playwright.chromium.launch(executable_path=needed("chromium"))
         yield launched

@@ -2,7 +2,6 @@
 
 import { call, withQuery } from "./api.js";
 import { badge, fill, h, marked, number, problemBox, settled } from "./dom.js";
-import { openDetail } from "./detail.js";
 import { can } from "./session.js";
 
 const PATH = "/v1/instruments/search";
@@ -36,8 +35,6 @@ export function mount(root, { query }) {
   let rest = placeholder(true);
   const scroller = h("div", { class: "results" }, list, rest);
 
-  fill(root, h("h1", { class: "hidden" }, "Search instruments"), h("div", { class: "searchbar" }, input, sort, status), summary, h("div", { class: "columns" }, drawer, scroller), notice);
-
   const typed = settled(() => change({ q: input.value }));
   input.addEventListener("input", typed);
   for (const target of [input, list]) target.addEventListener("keydown", move);
@@ -47,6 +44,8 @@ export function mount(root, { query }) {
   });
   const nearEnd = new IntersectionObserver((entries) => entries.some((entry) => entry.isIntersecting) && more(), { root: scroller, rootMargin: "300px" });
   nearEnd.observe(rest);
+  ask(); // before anything is drawn: the answer is on its way meanwhile
+  fill(root, h("h1", { class: "hidden" }, "Search instruments"), h("div", { class: "searchbar" }, input, sort, status), summary, h("div", { class: "columns" }, drawer, scroller), notice);
 
   function change(changes) {
     typed.cancel();
@@ -182,9 +181,12 @@ export function mount(root, { query }) {
     reveal(hits[place].id, hits[place]);
   }
 
-  function reveal(id, known) {
+  async function reveal(id, known) {
     conceal();
     const from = document.activeElement;
+    const { openDetail } = await import("./detail.js");
+    if (state.open !== id || !root.contains(scroller)) return;
+    conceal();
     const mine = openDetail(root, id, known, () => {
       if (detail !== mine) return; // another one is shown, or another view
       detail = null;
@@ -205,10 +207,9 @@ export function mount(root, { query }) {
     shown?.close();
   }
 
-  showFacets(null);
-  ask();
+  if (!facets.children.length) showFacets(null);
   if (state.open) reveal(state.open, null);
-  else if (matchMedia("(pointer: fine)").matches) input.focus({ preventScroll: true });
+  else if (matchMedia("(pointer: fine)").matches) requestAnimationFrame(() => input.focus({ preventScroll: true }));
   return {
     again: ask,
     leave() {
