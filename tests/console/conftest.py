@@ -66,9 +66,9 @@ class Service:
         return asyncio.run_coroutine_threadsafe(work, self.loop).result(WAIT_S * 2)
 
     @contextmanager
-    def another(self) -> Iterator["Another"]:
+    def another(self, *anonymous_scopes: str) -> Iterator["Another"]:
         """A second API over the same servers, that can be stopped and started."""
-        other = Another(self, unused_port())
+        other = Another(self, unused_port(), anonymous_scopes)
         other.start()
         try:
             yield other
@@ -94,6 +94,7 @@ class Service:
 class Another:
     service: Service
     port: int
+    anonymous_scopes: tuple[str, ...]
     _runner: ProblemRunner | None = None
 
     @property
@@ -112,7 +113,7 @@ class Another:
         settings = Settings(
             database_url=SecretStr(self.service.database_url),
             redis_url=SecretStr(self.service.redis_url),
-            anonymous_scopes=(INSTRUMENTS_READ,),
+            anonymous_scopes=self.anonymous_scopes,
         )
         app = make_app(settings, UNCACHED, asyncio.get_running_loop().create_future())
         runner = ProblemRunner(app, shutdown_timeout_s=1)

@@ -25,6 +25,13 @@ def test_an_index_is_rebuilt_and_rolled_back(visit: Visit) -> None:
     expect(page.locator(".job")).to_contain_text(f"rollback done: generation {before} is live")
 
 
+def test_parameters_are_shown_with_where_each_is_from(visit: Visit) -> None:
+    page = visit.open("/#/operations", key=ADMIN)
+    rows = page.get_by_role("region", name="Parameters").locator("tbody tr")
+    expect(rows.filter(has_text="SEARCH_TIMEOUT")).to_contain_text(["default"])
+    expect(rows).to_have_count(5)
+
+
 def test_rates_are_drawn_of_the_services_metrics(visit: Visit) -> None:
     page = visit.open("/#/operations")
     for _ in range(20):
@@ -52,3 +59,16 @@ def test_a_refused_key_is_said_to_be_and_a_good_one_lasts_until_sign_out(visit: 
     page.get_by_role("button", name="Signed in as").click()
     page.get_by_role("button", name="Sign out").click()
     expect(page.get_by_role("button", name="Sign in")).to_be_visible()
+
+
+def test_a_service_for_known_callers_alone_asks_for_a_key_and_nothing_in_vain(visit: Visit) -> None:
+    with visit.service.another() as other:
+        page = visit.open(root=other.url)
+        expect(page.locator(".summary")).to_contain_text("Sign in with a key")
+        page.get_by_role("button", name="Sign in").click()
+        page.get_by_label("API key").fill(READER)
+        page.get_by_label("Keep it until this tab closes").check()
+        page.keyboard.press("Enter")
+        expect(page.locator(".hit")).not_to_have_count(0)
+        page.reload()
+        expect(page.locator(".hit")).not_to_have_count(0)

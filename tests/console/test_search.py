@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from playwright.sync_api import Page, expect
 
+from app.domain.access import INSTRUMENTS_READ
 from tests.console.conftest import APPLE, LOCAL_TIMEOUT_MS, ROWS, XSS, XSS_ALIAS, Visit
 
 SHIFTS = """
@@ -130,7 +131,7 @@ def test_a_service_that_is_gone_is_said_to_be_and_searched_again_when_it_is_back
 ) -> None:
     visit = visiting()
     visit.expected = ("ERR_CONNECTION_REFUSED", "ERR_CONNECTION_RESET", "ERR_EMPTY_RESPONSE", "ERR_SOCKET")
-    with visit.service.another() as other:
+    with visit.service.another(INSTRUMENTS_READ) as other:
         page = visit.open("/#/?q=twin", root=other.url)
         expect(page.locator(".hit")).to_have_count(2)
         other.stop()
