@@ -16,7 +16,7 @@ CANARY: Final = "canary"
 TRACKS: Final = (STABLE, CANARY)
 
 _NO_USERS: Final = (
-    "/|/assets/.*|/health/.*|/metrics|/openapi.json|/docs.*|/v1/admin/.*"
+    "/|/assets/.*|/health/.*|/metrics|/openapi.json|/docs.*|/v1/caller|/v1/admin/.*"
     "|/v1/instruments/(bulk|export|changes)|.*/stream"
 )
 USER_ROUTES: Final = f'route!~"{_NO_USERS}|unmatched"'

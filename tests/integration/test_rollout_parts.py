@@ -333,7 +333,7 @@ def test_the_lock_of_a_balancer_is_one_for_all_users(tmp_path: Path, monkeypatch
         with pytest.raises(Controlled), control(second, socket, "registry"):
             pass
     (lock,) = (
-        file for file in Path("/run/lock").glob("registry-rollout-*") if tmp_path.name in file.read_text()
+        file for file in Path("/run/lock").glob("registry-rollout-*") if str(tmp_path) in file.read_text()
     )
     assert lock.stat().st_mode & 0o777 == 0o666
     if os.geteuid() == 0:
