@@ -4,19 +4,23 @@ Every test gets a database of its own, copied from a migrated template, and an e
 """
 
 import asyncio
+import logging
 import os
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import asyncpg
 import pytest
+import structlog
 from hypothesis import HealthCheck, settings
 from redis.asyncio import Redis
 
+from app import logs
 from app.embedded.children import Child
 from app.embedded.postgres import start_postgres
 from app.embedded.redis import EmbeddedRedis, start_redis
@@ -73,6 +77,25 @@ async def execute_on(url: str, statement: str) -> None:
 
 def url_of(database: str) -> str:
     return os.environ[POSTGRES_VARIABLE].removesuffix("/postgres") + f"/{database}"
+
+
+@pytest.fixture(autouse=True)
+def logs_as_before(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Commands that run within a test configure the logs of its process: the next test has its own again."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    configure = structlog.configure
+
+    def configure_uncached(**options: Any) -> None:
+        configure(**options | {"cache_logger_on_first_use": False})
+
+    monkeypatch.setattr(structlog, "configure", configure_uncached)
+    for name in ("_request_lines", "_of_process", "_more"):
+        monkeypatch.setattr(logs, name, getattr(logs, name))
+    yield
+    structlog.reset_defaults()
+    root.handlers[:] = handlers
+    root.setLevel(level)
 
 
 @asynccontextmanager

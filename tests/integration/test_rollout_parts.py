@@ -31,8 +31,11 @@ from app.rollout.measured import Baseline
 from app.rollout.plan import PLAN_FILE, read_plan
 from app.rollout.record import Record, Rollback, Target, record_of
 from tests.packages import needed
+from tests.release.conftest import source, template
 from tests.rollout.conftest import load_evidence
 from tests.rollout.stage import ROOT, start_haproxy, start_prometheus
+
+__all__ = ["source", "template"]  # fixtures
 
 CANARY: Final = "http://127.0.0.1:1"
 TARGET: Final = Target("2.0.0", CANARY, "/nowhere/admin.sock", "registry", "users", CANARY, CANARY, 0, 1)
@@ -404,8 +407,8 @@ def test_a_start_that_cannot_be_is_refused(
     assert not (tmp_path / "rollout" / "state.json").exists()
 
 
-def test_a_signed_release_needs_no_reason(tmp_path: Path) -> None:
-    gather("2.0.0", Source.read(ROOT), Inputs(is_before_rollout=True), tmp_path)
+def test_a_signed_release_needs_no_reason(tmp_path: Path, source: Path) -> None:
+    gather("2.0.0", Source.read(source), Inputs(is_before_rollout=True), tmp_path)
     for role in ROLES:
         sign(tmp_path, role, "Ada Lovelace", "2.0.0", "the evidence of a test lacks most")
     assert missing_signoffs(tmp_path, "2.0.0") == []
