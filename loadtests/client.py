@@ -11,8 +11,6 @@ counts. Prints JSON; the exit status is 1 where the client is slower than the li
 import asyncio
 import itertools
 import json
-import os
-import platform
 import statistics
 import sys
 import tempfile
@@ -32,10 +30,14 @@ from app.embedded.children import free_port
 from app.ingest.importer import import_rows
 from app.ingest.sample import sample_source
 from app.store.api_keys import add_key
-from app.store.index_state import read_live_state
-from app.store.redis import open_redis
-from loadtests.full_data import is_ready
-from loadtests.servers import embedded_servers, running
+from loadtests.servers import (
+    embedded_servers,
+    environment_of,
+    filling_indexer,
+    machine,
+    running,
+    until_ready,
+)
 
 LIMIT: Final = 0.8
 ROUNDS: Final = 25
@@ -73,31 +75,19 @@ async def main() -> int:
 async def measure(database_url: str, redis_url: str, folder: Path) -> dict[str, Any]:
     port = free_port()
     url = f"http://127.0.0.1:{port}"
-    environment = {
-        **os.environ,
-        "REGISTRY_DATABASE_URL": database_url,
-        "REGISTRY_REDIS_URL": redis_url,
-        "REGISTRY_PORT": str(port),
-    }
-    redis = open_redis(redis_url, pool_size=1, timeout_s=30)
-    figures: dict[str, Any] = {
-        "machine": f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}"
-    }
-    async with running("indexer", ["-m", "indexer", "run"], folder, environment):
-        while await read_live_state(redis) is None:  # noqa: ASYNC110 - another process says so
-            await asyncio.sleep(0.1)
-        await redis.aclose()
-        async with (
-            running("api", ["-m", "app.cli", "serve"], folder, environment),
-            aiohttp.ClientSession(url, headers={"Authorization": f"Bearer {KEY}"}) as session,
-            RegistryClient(url, KEY) as client,
-        ):
-            while not await is_ready(session):  # noqa: ASYNC110 - as above
-                await asyncio.sleep(0.1)
-            hits = (await client.search(limit=100)).hits
-            by_client, by_hand = client_requests(client, hits), bare_requests(session, hits)
-            for name, count in REQUESTS.items():
-                figures[name] = await compare(by_client[name], by_hand[name], count)
+    environment = environment_of(database_url, redis_url, REGISTRY_PORT=str(port))
+    figures: dict[str, Any] = {"machine": machine()}
+    async with (
+        filling_indexer(folder, environment),
+        running("api", ["-m", "app.cli", "serve"], folder, environment),
+        aiohttp.ClientSession(url, headers={"Authorization": f"Bearer {KEY}"}) as session,
+        RegistryClient(url, KEY) as client,
+    ):
+        await until_ready(session)
+        hits = (await client.search(limit=100)).hits
+        by_client, by_hand = client_requests(client, hits), bare_requests(session, hits)
+        for name, count in REQUESTS.items():
+            figures[name] = await compare(by_client[name], by_hand[name], count)
     return figures
 
 

@@ -9,8 +9,6 @@ given where there are any; the exit status is 1 when one is missed or the index 
 
 import asyncio
 import json
-import os
-import platform
 import resource
 import statistics
 import sys
@@ -31,7 +29,15 @@ from app.store.index_state import read_live_state
 from app.store.instruments import open_snapshot
 from app.store.redis import open_redis
 from indexer.verify import verify
-from loadtests.servers import embedded_servers, family, running
+from loadtests.servers import (
+    embedded_servers,
+    environment_of,
+    family,
+    filling_indexer,
+    machine,
+    running,
+    until_ready,
+)
 
 LIMITS: Final = {
     "import_s": 40.0,
@@ -68,9 +74,7 @@ async def main(data: Path) -> int:
 
 
 async def measure(database_url: str, redis_url: str, data: Path, folder: Path) -> dict[str, Any]:
-    figures: dict[str, Any] = {
-        "machine": f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}"
-    }
+    figures: dict[str, Any] = {"machine": machine()}
     # 1. Import, and the same again.
     first, figures["import_s"] = await timed_import(database_url, data, folder)
     history = await fetch_value(database_url, "SELECT count(*) FROM instrument_history")
@@ -85,26 +89,23 @@ async def measure(database_url: str, redis_url: str, data: Path, folder: Path) -
         "import_peak_rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
     }
     client = open_redis(redis_url, pool_size=8, timeout_s=30)
-    environment = {
-        **os.environ,
-        "REGISTRY_DATABASE_URL": database_url,
-        "REGISTRY_REDIS_URL": redis_url,
-        "REGISTRY_ANONYMOUS_SCOPES": "instruments:read",
-        "REGISTRY_LOG_LEVEL": "warning",
-    }
+    port = free_port()
+    environment = environment_of(
+        database_url,
+        redis_url,
+        REGISTRY_ANONYMOUS_SCOPES="instruments:read",
+        REGISTRY_LOG_LEVEL="warning",
+        REGISTRY_PORT=str(port),
+    )
     # 2. First fill, from the start of the indexer's process.
     started = time.monotonic()
-    async with running("indexer", ["-m", "indexer", "run"], folder, environment) as indexer:
-        while await read_live_state(client) is None:  # noqa: ASYNC110 - another process says so
-            await asyncio.sleep(0.02)
+    async with filling_indexer(folder, environment) as indexer:
         figures["first_fill_s"] = round(time.monotonic() - started, 2)
         figures["indexer_peak_rss_mb"] = peak_rss_mb(indexer)
         figures["redis_mb"] = round((await client.info("memory"))["used_memory"] / 1e6, 1)
         # 3. A refresh with nothing changed, and one with changed rows.
         figures |= await measure_refresh(database_url, client)
         # 4. Searches over HTTP, one at a time.
-        port = free_port()
-        environment["REGISTRY_PORT"] = str(port)
         async with running("api", ["-m", "app.cli", "serve"], folder, environment) as api:
             figures["search_ms"] = await measure_searches(f"http://127.0.0.1:{port}")
             rss_mb = peak_rss_mb(api)
@@ -170,8 +171,7 @@ async def measure_searches(base_url: str) -> dict[str, float]:
     """The median time of each kind of search, in milliseconds."""
     medians = {}
     async with aiohttp.ClientSession(base_url) as session:
-        while not await is_ready(session):  # noqa: ASYNC110 - another process says so
-            await asyncio.sleep(0.1)
+        await until_ready(session)
         for name, query in QUERIES.items():
             times = []
             for _ in range(REPEATS):
@@ -195,14 +195,6 @@ async def measure_export(base_url: str) -> dict[str, Any]:
         async for chunk in response.content.iter_any():
             size += len(chunk)
     return {"export_s": round(time.monotonic() - started, 2), "export_mb": round(size / 1e6, 1)}
-
-
-async def is_ready(session: aiohttp.ClientSession) -> bool:
-    try:
-        async with session.get("/health/ready") as response:
-            return (await response.json())["index_generation"] is not None
-    except aiohttp.ClientConnectionError:
-        return False
 
 
 def peak_rss_mb(child: Child) -> int:

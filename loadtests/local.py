@@ -7,7 +7,6 @@ shape has. While the sustained load goes on, rows change and the index is rebuil
 """
 
 import asyncio
-import os
 import sys
 import tempfile
 from pathlib import Path
@@ -21,9 +20,9 @@ from app.ingest.sample import sample_source
 from app.store.api_keys import add_key
 from app.terminal import fail, messages
 from loadtests.__main__ import measure
-from loadtests.full_data import is_ready, timed_import
+from loadtests.full_data import timed_import
 from loadtests.run import Options
-from loadtests.servers import embedded_servers, running
+from loadtests.servers import embedded_servers, environment_of, running, until_ready
 from loadtests.service import DISTURBING_SCOPES, USERS_SCOPES
 from loadtests.shapes import SHAPES_FILE, LoadTestError
 
@@ -39,20 +38,14 @@ async def main(shape_name: str, seconds: float, factor: float, output: Path, dat
                 await timed_import(database_url, data, folder)
             key = await _new_key(database_url)
             port = free_port()
-            environment = {
-                **os.environ,
-                "REGISTRY_DATABASE_URL": database_url,
-                "REGISTRY_REDIS_URL": redis_url,
-                "REGISTRY_PORT": str(port),
-            }
+            environment = environment_of(database_url, redis_url, REGISTRY_PORT=str(port))
             url = f"http://127.0.0.1:{port}"
             async with (
                 running("indexer", ["-m", "indexer", "run"], folder, environment) as indexer,
                 running("api", ["-m", "app.cli", "serve"], folder, environment),
             ):
                 async with aiohttp.ClientSession(url) as session:
-                    while not await is_ready(session):  # noqa: ASYNC110 - another process says so
-                        await asyncio.sleep(0.1)
+                    await until_ready(session)
                 options = Options(
                     shape_name=shape_name,
                     url=url,

@@ -9,8 +9,6 @@ status is 1 when the mixed batches are slower than the limit.
 
 import asyncio
 import json
-import os
-import platform
 import random
 import statistics
 import sys
@@ -27,10 +25,16 @@ from app.domain.access import INSTRUMENTS_READ
 from app.domain.lookup import MAX_IDENTIFIERS
 from app.embedded.children import Child, free_port
 from app.store.api_keys import add_key
-from app.store.index_state import read_live_state
-from app.store.redis import open_redis
-from loadtests.full_data import is_ready, timed_import
-from loadtests.servers import embedded_servers, family, running
+from loadtests.full_data import timed_import
+from loadtests.servers import (
+    embedded_servers,
+    environment_of,
+    family,
+    filling_indexer,
+    machine,
+    running,
+    until_ready,
+)
 
 LIMIT_PER_S: Final = 20_000
 SECONDS: Final = 5.0
@@ -65,30 +69,18 @@ async def measure(database_url: str, redis_url: str, folder: Path) -> dict[str, 
     pools = {kind: [row[0] for row in await connection.fetch(query)] for kind, query in POOLS.items()}
     await connection.close()
     port = free_port()
-    environment = {
-        **os.environ,
-        "REGISTRY_DATABASE_URL": database_url,
-        "REGISTRY_REDIS_URL": redis_url,
-        "REGISTRY_PORT": str(port),
-    }
-    client = open_redis(redis_url, pool_size=1, timeout_s=30)
-    figures: dict[str, Any] = {
-        "machine": f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}"
-    }
-    async with running("indexer", ["-m", "indexer", "run"], folder, environment):
-        while await read_live_state(client) is None:  # noqa: ASYNC110 - another process says so
-            await asyncio.sleep(0.1)
-        await client.aclose()
-        async with (
-            running("api", ["-m", "app.cli", "serve"], folder, environment) as api,
-            aiohttp.ClientSession(f"http://127.0.0.1:{port}", headers={"X-API-Key": KEY}) as session,
-        ):
-            while not await is_ready(session):  # noqa: ASYNC110 - as above
-                await asyncio.sleep(0.1)
-            chance = random.Random(1)
-            for kind in ("mixed", *pools):
-                some = pools if kind == "mixed" else {kind: pools[kind]}
-                figures[kind] = await look_up(session, api, [batch(some, chance) for _ in range(BATCHES)])
+    environment = environment_of(database_url, redis_url, REGISTRY_PORT=str(port))
+    figures: dict[str, Any] = {"machine": machine()}
+    async with (
+        filling_indexer(folder, environment),
+        running("api", ["-m", "app.cli", "serve"], folder, environment) as api,
+        aiohttp.ClientSession(f"http://127.0.0.1:{port}", headers={"X-API-Key": KEY}) as session,
+    ):
+        await until_ready(session)
+        chance = random.Random(1)
+        for kind in ("mixed", *pools):
+            some = pools if kind == "mixed" else {kind: pools[kind]}
+            figures[kind] = await look_up(session, api, [batch(some, chance) for _ in range(BATCHES)])
     return figures
 
 

@@ -12,8 +12,6 @@ status is 1 when a ratio is missed.
 
 import asyncio
 import json
-import os
-import platform
 import re
 import shutil
 import statistics
@@ -32,7 +30,7 @@ from app.auth.api_keys import key_hash
 from app.embedded.children import free_port
 from app.store.api_keys import add_key
 from loadtests.bare import EDITED, INSTRUMENTS, KINDS, MEMBERS, OWNERS, WRITERS
-from loadtests.servers import embedded_servers, running
+from loadtests.servers import embedded_servers, environment_of, machine, running
 
 LIMITS: Final = {"reads": 0.3, "patches": 0.6, "edits": 0.6, "lifecycles": 0.6}
 PROFILES: Final = 64
@@ -62,12 +60,7 @@ async def main() -> int:
 async def measure(database_url: str, redis_url: str, folder: Path) -> dict[str, Any]:
     await make_instruments_and_keys(database_url)
     port, bare_port = free_port(), free_port()
-    environment = {
-        **os.environ,
-        "REGISTRY_DATABASE_URL": database_url,
-        "REGISTRY_REDIS_URL": redis_url,
-        "REGISTRY_PORT": str(port),
-    }
+    environment = environment_of(database_url, redis_url, REGISTRY_PORT=str(port))
     async with running("api", ["-m", "app.cli", "serve"], folder, environment):
         paths, body = await create_profiles(f"http://127.0.0.1:{port}")
         (folder / "body").write_bytes(body)
@@ -87,7 +80,7 @@ async def measure(database_url: str, redis_url: str, folder: Path) -> dict[str, 
             }
         sources = await read_sources(f"http://127.0.0.1:{port}")
     return {
-        "machine": f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}",
+        "machine": machine(),
         "profile_bytes": len(body),
         **figures,
         "read_from": sources,

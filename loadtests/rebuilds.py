@@ -9,8 +9,6 @@ and the indexer are processes of their own. The exit status is 1 when a limit is
 
 import asyncio
 import json
-import os
-import platform
 import statistics
 import sys
 import tempfile
@@ -26,8 +24,8 @@ import asyncpg
 from app.embedded.children import free_port
 from app.store.redis import open_redis
 from indexer.verify import verify
-from loadtests.full_data import is_ready, peak_rss_mb, timed_import
-from loadtests.servers import embedded_servers, running
+from loadtests.full_data import peak_rss_mb, timed_import
+from loadtests.servers import embedded_servers, environment_of, machine, running, until_ready
 
 LIMITS: Final = {"rebuild_s": 12.0, "p95_ratio": 2.0, "failed": 0}
 RATE: Final = 300
@@ -56,22 +54,20 @@ async def measure(
     paths.write_text("\n".join(await some_searches(database_url)))
     port = free_port()
     base_url = f"http://127.0.0.1:{port}"
-    environment = {
-        **os.environ,
-        "REGISTRY_DATABASE_URL": database_url,
-        "REGISTRY_REDIS_URL": redis_url,
-        "REGISTRY_ANONYMOUS_SCOPES": "instruments:read,index:admin",
-        "REGISTRY_ANONYMOUS_REQUESTS_PER_MINUTE": "1000000",
-        "REGISTRY_LOG_LEVEL": "warning",
-        "REGISTRY_PORT": str(port),
-    }
+    environment = environment_of(
+        database_url,
+        redis_url,
+        REGISTRY_ANONYMOUS_SCOPES="instruments:read,index:admin",
+        REGISTRY_ANONYMOUS_REQUESTS_PER_MINUTE="1000000",
+        REGISTRY_LOG_LEVEL="warning",
+        REGISTRY_PORT=str(port),
+    )
     async with (
         running("indexer", ["-m", "indexer", "run"], folder, environment) as indexer,
         running("api", ["-m", "app.cli", "serve"], folder, environment),
         aiohttp.ClientSession(base_url) as session,
     ):
-        while not await is_ready(session):  # noqa: ASYNC110 - another process says so
-            await asyncio.sleep(0.1)
+        await until_ready(session)
         await ended(session, 1)
         await load(base_url, paths, 3)  # warm
         quiet: list[dict[str, Any]] = []
@@ -89,7 +85,7 @@ async def measure(
         drift = await verify(database_url, client, 10)
         await client.aclose()
         figures = {
-            "machine": f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}",
+            "machine": machine(),
             "documents": drift.rows,
             "rebuilds_alone_s": alone,
             "rebuild_s": statistics.median(alone),

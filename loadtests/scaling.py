@@ -8,8 +8,6 @@ same machine: on few cores it shares them with the primary and with redis-benchm
 
 import asyncio
 import json
-import os
-import platform
 import sys
 import tempfile
 import time
@@ -25,7 +23,7 @@ from app.store.index_state import index_info, read_live_state
 from app.store.redis import open_search_redis
 from loadtests.bench.redis_alone import benchmark
 from loadtests.full_data import timed_import
-from loadtests.servers import PASSWORD, embedded_servers, running
+from loadtests.servers import PASSWORD, embedded_servers, environment_of, filling_indexer, machine
 
 SEARCHES: Final = {"exact symbol": ("AAPL", 0), "two words": ("deutsche bank", -1)}
 """A text, and which tier of its plan."""
@@ -44,10 +42,9 @@ async def main(data: Path) -> int:
 
 async def measure(database_url: str, redis_url: str, folder: Path) -> dict[str, Any]:
     client = open_search_redis(redis_url, pool_size=4, timeout_s=30)
-    environment = {**os.environ, "REGISTRY_DATABASE_URL": database_url, "REGISTRY_REDIS_URL": redis_url}
-    async with running("indexer", ["-m", "indexer", "run"], folder, environment):
-        while (state := await read_live_state(client)) is None:  # noqa: ASYNC110 - another process says so
-            await asyncio.sleep(0.1)
+    async with filling_indexer(folder, environment_of(database_url, redis_url)):
+        state = await read_live_state(client)
+    assert state is not None
     info = await index_info(client, state.generation)
     assert info is not None
     documents = int(info["num_docs"])
@@ -76,7 +73,7 @@ async def measure(database_url: str, redis_url: str, folder: Path) -> dict[str, 
         await client.aclose()
         replica.child.stop()
     return {
-        "machine": f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}",
+        "machine": machine(),
         "documents": documents,
         "redis_mb": round(memory / 1e6, 1),
         "bytes_per_instrument": round(memory / documents),

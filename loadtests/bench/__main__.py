@@ -26,8 +26,6 @@ from typing import Final
 
 from app.embedded.children import EmbeddedError
 from app.environment import SettingsError
-from app.store.index_state import read_live_state
-from app.store.redis import open_redis
 from loadtests.bench import capacity
 from loadtests.bench.api import Servers, VoidRun, api
 from loadtests.bench.locust import read_load_tests
@@ -38,7 +36,7 @@ from loadtests.bench.targets import ROWS, TENFOLD
 from loadtests.bench.tenfold import measure_tenfold, multiply
 from loadtests.bench.wrk import WrkError, find_wrk
 from loadtests.full_data import timed_import
-from loadtests.servers import embedded_servers, running
+from loadtests.servers import embedded_servers, environment_of, filling_indexer
 
 FIGURES: Final = Path("docs/bench.json")
 PERFORMANCE: Final = Path("docs/performance.md")
@@ -145,27 +143,8 @@ async def filled_servers(data: Path | None, *, tenfold: bool = False) -> AsyncIt
             await timed_import(database_url, data, folder)
             if tenfold:
                 print(f"ten times the data: {await multiply(database_url)} s", file=sys.stderr)
-            servers = Servers(folder, database_url, redis_url)
-            async with indexer(servers):
-                yield servers
-
-
-@asynccontextmanager
-async def indexer(servers: Servers) -> AsyncIterator[None]:
-    """An indexer that runs, once it has filled the index."""
-    environment = {
-        **os.environ,
-        "REGISTRY_DATABASE_URL": servers.database_url,
-        "REGISTRY_REDIS_URL": servers.redis_url,
-    }
-    client = open_redis(servers.redis_url, pool_size=1, timeout_s=30)
-    try:
-        async with running("indexer", ["-m", "indexer", "run"], servers.folder, environment):
-            while await read_live_state(client) is None:  # noqa: ASYNC110 - another process says so
-                await asyncio.sleep(0.1)
-            yield
-    finally:
-        await client.aclose()
+            async with filling_indexer(folder, environment_of(database_url, redis_url)):
+                yield Servers(folder, database_url, redis_url)
 
 
 def committed_figures() -> dict[str, Row]:

@@ -23,8 +23,8 @@ from app.store.api_keys import add_key, revoke_key
 from app.store.redis import open_redis
 from loadtests.bare import LISTENING
 from loadtests.bench.wrk import Deck, Load, wrk
-from loadtests.full_data import ANEW, is_ready
-from loadtests.servers import running
+from loadtests.full_data import ANEW
+from loadtests.servers import environment_of, is_ready, running
 
 SCOPES: Final = ("instruments:read", "index:admin")
 UNLIMITED: Final = str(2**31 - 1)
@@ -120,14 +120,13 @@ async def api(servers: Servers, *options: str) -> AsyncIterator[Api]:
     """`serve` with these options, ready to be asked with a key of its own, which is revoked at the end."""
     key, port = uuid4().hex, free_port()
     number = await add_key(servers.database_url, owner="bench", scopes=SCOPES, secret_sha256=key_hash(key))
-    environment = {
-        **os.environ,
-        "REGISTRY_DATABASE_URL": servers.database_url,
-        "REGISTRY_REDIS_URL": servers.redis_url,
-        "REGISTRY_REQUESTS_PER_MINUTE": UNLIMITED,
-        "REGISTRY_REDIS_SEARCH_MS": PATIENCE_MS,
-        "REGISTRY_PORT": str(port),
-    }
+    environment = environment_of(
+        servers.database_url,
+        servers.redis_url,
+        REGISTRY_REQUESTS_PER_MINUTE=UNLIMITED,
+        REGISTRY_REDIS_SEARCH_MS=PATIENCE_MS,
+        REGISTRY_PORT=str(port),
+    )
     url = f"http://127.0.0.1:{port}"
     arguments = ["-m", "app.cli", "serve", *options]
     try:

@@ -17,10 +17,8 @@ import asyncpg
 
 from app.ingest.aliases import known_aliases
 from app.ingest.importer import import_aliases
-from app.store.index_state import read_live_state
-from app.store.redis import open_redis
 from loadtests.full_data import timed_import
-from loadtests.servers import embedded_servers, running
+from loadtests.servers import embedded_servers, environment_of, filling_indexer
 from tests.relevance.judged import COLUMNS, Instrument, judged_queries
 from tests.relevance.measure import Outcome, missed_floors, open_searches, outcomes, scores, table
 
@@ -34,12 +32,8 @@ async def main(arguments: argparse.Namespace) -> int:
             await timed_import(database_url, arguments.data, folder)
             rejects = folder / "aliases-rejects.csv"
             await import_aliases(database_url, [known_aliases()], rejects, actor="measure")
-            urls = {"REGISTRY_DATABASE_URL": database_url, "REGISTRY_REDIS_URL": redis_url}
-            client = open_redis(redis_url, pool_size=1, timeout_s=30)
-            async with running("indexer", ["-m", "indexer", "run"], folder, {**os.environ, **urls}):
-                while await read_live_state(client) is None:  # noqa: ASYNC110 - another process says so
-                    await asyncio.sleep(0.1)
-            await client.aclose()
+            async with filling_indexer(folder, environment_of(database_url, redis_url)):
+                pass
             return await measure(database_url, redis_url, arguments)
 
 
