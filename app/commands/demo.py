@@ -1,21 +1,20 @@
 """`instrument-registry demo`."""
 
 from pathlib import Path
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 from app.commands.imports import REJECTS_FILE, import_files, print_report
-from app.embedded.demo import Connection, Demo
-from app.embedded.interrupts import Interrupts
 from app.ingest.aliases import known_aliases
 from app.ingest.files import find_files
-from app.ingest.importer import import_aliases, import_rows
 from app.ingest.sample import sample_source
 from app.parameters.definitions import Parameters
 from app.settings import Settings
-from app.store.imports import instruments_exist
 from app.terminal import messages, output
+
+if TYPE_CHECKING:
+    from app.embedded.demo import Connection
 
 _DEMO_COMMANDS: Final = (
     "curl '{url}/v1/instruments/search?q=apple&limit=3'",
@@ -45,6 +44,11 @@ def demo(
 
     Example: instrument-registry demo --port 9000 --import ./instruments.csv
     """
+    from app.embedded.demo import Demo
+    from app.embedded.interrupts import Interrupts
+    from app.ingest.importer import import_aliases, import_rows
+    from app.store.imports import instruments_exist
+
     settings = Settings.from_environment(port=port, data_dir=data_dir)
     Parameters.from_environment()  # a bad value stops the start here, not in a child's log
     files = find_files(import_ or [])
@@ -82,7 +86,7 @@ def _own_servers(settings: Settings) -> str:
     return " ".join((started, *(words for words in given.values() if words)))
 
 
-def _print_welcome(connection: Connection) -> None:
+def _print_welcome(connection: "Connection") -> None:
     output.print(f"\nThe API answers at {connection.api_url}")
     output.print(f"Demo key, with every scope: {connection.api_key}\n\nTry:")
     for command in _DEMO_COMMANDS:

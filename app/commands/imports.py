@@ -1,21 +1,26 @@
-"""`instrument-registry import`."""
+"""`instrument-registry import`.
+
+The importer, and the drivers with it, is imported when it is needed: other commands start more quickly.
+"""
 
 import asyncio
 import dataclasses
 import sys
 from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
 from app.ingest import aliases, generic
 from app.ingest.aliases import known_aliases
 from app.ingest.files import FORMATS, file_source, find_files
-from app.ingest.importer import ImportReport, import_aliases, import_rows
 from app.ingest.rows import ImportFailed, RowSource
 from app.settings import Settings
 from app.terminal import AsJson, completing, fail, output, print_json, reading_progress
+
+if TYPE_CHECKING:
+    from app.ingest.importer import ImportReport
 
 REJECTS_FILE: Final = "import-rejects.csv"
 
@@ -67,6 +72,8 @@ def import_(
 
     Example: instrument-registry import ./financedatabase ./nasdaq.json.xz
     """
+    from app.ingest.importer import import_aliases
+
     if bool(paths) == known:
         fail("give files or folders to import, or --known-aliases")
     if format_ is not None and format_ not in FORMATS:
@@ -104,9 +111,11 @@ def import_files(
     source: str | None = None,
     overwrite: bool = False,
     delist_missing: bool = False,
-    run: Callable[[Coroutine[Any, Any, ImportReport]], ImportReport] = asyncio.run,
-) -> ImportReport:
+    run: Callable[[Coroutine[Any, Any, "ImportReport"]], "ImportReport"] = asyncio.run,
+) -> "ImportReport":
     """Import files with a progress bar; `run` runs the coroutine. Raises as `import_rows` does."""
+    from app.ingest.importer import import_aliases, import_rows
+
     with reading_progress(files) as counted:
         sources = [file_source(f, format_name=format_name, source=source, counted=counted) for f in files]
         if any(item.convert is aliases.convert for item in sources):
@@ -134,7 +143,7 @@ def _check_aliases(sources: list[RowSource[Any]], source: str | None, *, delist_
         )
 
 
-def print_report(report: ImportReport, rejects: Path) -> None:
+def print_report(report: "ImportReport", rejects: Path) -> None:
     output.print(
         f"{report.read:,} rows read: {report.created:,} created, {report.changed:,} changed, "
         f"{report.unchanged:,} unchanged, {report.duplicates:,} duplicates, {report.rejected:,} rejected"

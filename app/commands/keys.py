@@ -1,17 +1,22 @@
-"""`instrument-registry keys`."""
+"""`instrument-registry keys`.
+
+What stores them, and the driver with it, is imported when it is needed: other commands start more quickly.
+"""
 
 import asyncio
 import dataclasses
 from datetime import UTC, datetime, timedelta
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from app.auth.api_keys import key_hash, new_key
 from app.domain.access import SCOPES
 from app.settings import Settings
-from app.store.api_keys import StoredKey, add_key, read_all_keys, revoke_key, rotate_key
 from app.terminal import AsJson, completing, fail, messages, output, print_json, print_table
+
+if TYPE_CHECKING:
+    from app.store.api_keys import StoredKey
 
 keys = typer.Typer(no_args_is_help=True, help="API keys: create, list, rotate, revoke.")
 
@@ -43,6 +48,8 @@ def create_key(
 
     Example: instrument-registry keys create --owner trading-desk --scope instruments:read
     """
+    from app.store.api_keys import add_key
+
     if unknown := sorted(set(scope) - set(SCOPES)):
         fail(f"unknown scope {unknown[0]}; known are {', '.join(SCOPES)}")
     if not 1 <= len(owner.strip()) <= 200:
@@ -72,6 +79,8 @@ def list_keys(as_json: AsJson = False) -> None:
 
     Example: instrument-registry keys list --json
     """
+    from app.store.api_keys import read_all_keys
+
     found = asyncio.run(read_all_keys(Settings.from_environment().needed_database_url()))
     if as_json:
         print_json([_without_secret(key) for key in found])
@@ -108,6 +117,8 @@ def rotate(
 
     Example: instrument-registry keys rotate 7 --overlap-hours 2
     """
+    from app.store.api_keys import rotate_key
+
     key = new_key()
     rotation = asyncio.run(
         rotate_key(
@@ -133,11 +144,13 @@ def revoke(key_id: KeyId) -> None:
 
     Example: instrument-registry keys revoke 7
     """
+    from app.store.api_keys import revoke_key
+
     asyncio.run(revoke_key(Settings.from_environment().needed_database_url(), key_id))
     output.print(f"Key {key_id} is revoked.")
 
 
-def _without_secret(key: StoredKey) -> dict[str, object]:
+def _without_secret(key: "StoredKey") -> dict[str, object]:
     shown = dataclasses.asdict(key)
     del shown["secret_sha256"]
     return shown

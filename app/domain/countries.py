@@ -43,7 +43,10 @@ def country_code(name: str) -> str | None:
         return None
 
 
-_US_STATES: Final = frozenset(state.name for state in pycountry.subdivisions.get(country_code="US"))  # type: ignore[no-untyped-call]
+@cache
+def _us_states() -> frozenset[str]:
+    """Read when the first is asked for: pycountry takes a while."""
+    return frozenset(state.name for state in pycountry.subdivisions.get(country_code="US"))  # type: ignore[no-untyped-call]
 
 
 @cache
@@ -55,4 +58,4 @@ def country_of_place(place: str) -> str | None:
     """
     _, comma, last = place.rpartition(",")
     last = last.strip()
-    return "US" if comma and last in _US_STATES else country_code(last)
+    return "US" if comma and last in _us_states() else country_code(last)

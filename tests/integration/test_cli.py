@@ -170,7 +170,7 @@ def test_the_shell_completes_choices(words: str, offered: tuple[str, ...]) -> No
 
 
 async def test_commands_do_not_wait_for_what_others_import(tmp_path: Path) -> None:
-    program = "import app.cli, sys; print({'app.main', 'sqlalchemy', 'aiohttp'} & set(sys.modules))"
+    program = "import app.cli, sys; print({'app.main', 'sqlalchemy', 'aiohttp', 'redis'} & set(sys.modules))"
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-c", program), cwd=tmp_path, stdout=asyncio.subprocess.PIPE
     )
