@@ -10,9 +10,9 @@ class Expected:
 
     sustained_per_s: float = 21.0
     burst_per_s: float = 213.0
-    worker_per_s: float = 2247.0
+    worker_per_s: float = 1293.0
     """Requests of one worker, none cached, a core used to 0.6 (docs/capacity.md)."""
-    rows: float = 14_500_000.0
+    rows: float = 13_500_000.0
     """Instruments whose three generations fit into 64 GB of Redis (docs/capacity.md)."""
 
 
