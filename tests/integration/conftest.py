@@ -25,7 +25,7 @@ from app.store.copy_server import CopyServer
 from app.store.index_jobs import IndexJobs, Job, JobKind
 from app.store.index_state import read_live_state
 from app.store.index_writer import IndexWriter, shown_token
-from app.store.postgres import Connection, Postgres
+from app.store.postgres import Connection, Postgres, open_connection
 from app.store.profile_copies import ProfileCopies
 from app.store.profiles import Profiles
 from app.tasks import end_tasks
@@ -40,6 +40,10 @@ Import: TypeAlias = Callable[..., Awaitable[ImportReport]]
 WaitLevel: TypeAlias = Callable[[], Awaitable[Drift]]
 
 WAIT_S = 60.0
+FIRST_JOB_HAS_ENDED = (
+    "SELECT NOT EXISTS (SELECT FROM index_jobs WHERE id = (SELECT min(id) FROM index_jobs) "
+    "AND state IN ('queued', 'running'))"
+)
 
 
 @pytest.fixture
@@ -90,14 +94,29 @@ async def running_indexer(
             await task
 
 
+async def first_fill_ended(database_url: str, client: Redis) -> None:
+    """Wait until the first index is live and its job has ended, which it does a moment later.
+
+    Until then no rebuild may be asked for, and an indexer that stops leaves the job to the next.
+    """
+
+    async def is_live() -> bool:
+        return await read_live_state(client) is not None
+
+    async def has_ended() -> bool:
+        return bool(await connection.fetchval(FIRST_JOB_HAS_ENDED))
+
+    await eventually(is_live)
+    async with open_connection(database_url) as connection:
+        await eventually(has_ended)
+
+
 @pytest.fixture
 async def indexer(database_url: str, redis_client: Redis) -> AsyncIterator[WaitLevel]:
     """A running indexer; call the fixture to wait until the index equals Postgres."""
 
     async def level() -> Drift:
-        async with asyncio.timeout(WAIT_S):
-            while await read_live_state(redis_client) is None:  # noqa: ASYNC110 - another process says so
-                await asyncio.sleep(0.02)
+        await first_fill_ended(database_url, redis_client)
         drift = await verify(database_url, redis_client, WAIT_S)
         assert drift.clean, drift
         return drift

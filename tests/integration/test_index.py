@@ -33,6 +33,7 @@ from tests.integration.conftest import (
     carry_out,
     current_writer,
     eventually,
+    first_fill_ended,
     refreshing,
     running_indexer,
 )
@@ -71,17 +72,11 @@ def changes(refreshed: Refreshed) -> tuple[int, int]:
 
 
 @pytest.fixture
-async def filled(
-    database_url: str, database: Connection, redis_client: Redis, import_instruments: Import
-) -> None:
+async def filled(database_url: str, redis_client: Redis, import_instruments: Import) -> None:
     """An index over ROWS whose indexer has stopped: the test refreshes by itself."""
-
-    async def is_done() -> bool:
-        return bool(await database.fetchval("SELECT bool_and(state = 'done') FROM index_jobs"))
-
     await import_instruments(ROWS)
     async with running_indexer(database_url, redis_client):
-        await eventually(is_done)  # a job that is live but not done yet would be taken up again
+        await first_fill_ended(database_url, redis_client)
     assert (await verify(database_url, redis_client, 5)).clean
 
 
