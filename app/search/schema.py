@@ -60,7 +60,7 @@ FIELDS: Final = (
 
 KEY_OF: Final = MappingProxyType({field.name: field.key for field in FIELDS})
 
-PROJECTION: Final = 5
+PROJECTION: Final = 6
 """To be raised whenever documents, or what is counted of them, change without a change of `FIELDS`."""
 
 FINGERPRINT: Final = sha256(repr((PROJECTION, FIELDS)).encode()).hexdigest()[:12]

@@ -55,9 +55,14 @@ def test_keys_sort_as_texts_do(keys: SortKeys, alphabet: str) -> None:
 
 
 def test_keys_tell_apart_what_they_have_room_for() -> None:
-    assert (NAMES.length, SYMBOLS.length) == (10, 9)
-    assert NAMES.key("nasdaq us ") == NAMES.key("nasdaq us large") > NAMES.key("nasdaq us")
-    assert SYMBOLS.key("BRK.A") < SYMBOLS.key("BRK.B")
+    assert (
+        NAMES.key("nasdaq us large cap") < NAMES.key("nasdaq us mid cap") < NAMES.key("nasdaq us mid cap v")
+    )
+    assert (
+        NAMES.key("american funds bond") < NAMES.key("american funds capital") < NAMES.key("american funds g")
+    )
+    assert NAMES.key("x" * 40) == NAMES.key("x" * 41)
+    assert SYMBOLS.key("BRK.A") < SYMBOLS.key("BRK.B") and SYMBOLS.key("12345678A") < SYMBOLS.key("12345678B")
 
 
 KEYS = st.integers(0, MAX_KEY - 1)
