@@ -15,12 +15,14 @@ from hashlib import blake2b
 from typing import Final, TypeAlias
 
 import structlog
+from aiohttp import hdrs
 
 from app import metrics
 from app.domain.errors import RegistryError
 from app.parameters.live import LiveParameters
 from app.store.cache_epoch import CacheEpoch
 from app.tasks import end_tasks
+from app.web.finished import JSON, head_lines
 from app.web.headers import INDEX_GENERATION, generation_text
 from app.web.preconditions import entity_tag
 
@@ -57,6 +59,8 @@ class Answer:
     """Names the content."""
     headers: Mapping[str, str] = field(init=False)
     """Those that stay the same for as long as it is kept."""
+    head: str = field(init=False)
+    """These, and its content type, as they are sent."""
 
     def __post_init__(self) -> None:
         self.tag = blake2b(self.body, digest_size=8).hexdigest()
@@ -65,6 +69,7 @@ class Answer:
             "ETag": f"W/{entity_tag(self.tag)}",  # weak: it names the gzipped form as well
             "Vary": "Accept-Encoding",
         }
+        self.head = head_lines({hdrs.CONTENT_TYPE: JSON, **self.headers})
 
     @property
     def size(self) -> int:
@@ -84,7 +89,8 @@ class AnswerCache:
         self._kept: OrderedDict[Hashable, Answer] = OrderedDict()
         """The one that was asked for longest ago comes first."""
         self._bytes = 0
-        self._making: dict[Hashable, asyncio.Future[Answer | None]] = {}
+        self._making: dict[Hashable, list[asyncio.Future[Answer | None]]] = {}
+        """Those who wait for what somebody else has made; None: that one has given up."""
         self._renewals: set[asyncio.Task[None]] = set()
         metrics.CACHE_ENTRIES.set_function(lambda: len(self._kept))
         metrics.CACHE_BYTES.set_function(lambda: self._bytes)
@@ -118,8 +124,9 @@ class AnswerCache:
     async def made(self, key: Hashable, make: Make) -> Answer:
         """The answer; one of all who ask at the same time has it made. Raises as `make` does."""
         _miss.inc()
-        while (making := self._making.get(key)) is not None:
-            answer = await asyncio.shield(making)
+        while (waiting := self._making.get(key)) is not None:
+            waiting.append(asyncio.get_running_loop().create_future())
+            answer = await waiting[-1]
             if answer is not None:
                 return answer
             # Who had it made has given up.
@@ -127,21 +134,25 @@ class AnswerCache:
 
     async def made_anew(self, key: Hashable, make: Make) -> Answer:
         """The answer, searched for from now on: not what somebody waits for who asked earlier."""
-        making = self._making[key] = asyncio.get_running_loop().create_future()
+        waiting = self._making[key] = []
         self._epoch.follow()
         epoch = self._epoch.number  # before anything is read
-        answer = None
+        answer = error = None
         try:
             answer = await make()
-        except Exception as error:
-            making.set_exception(error)
-            making.exception()  # perhaps nobody waits for it
+        except Exception as raised:
+            error = raised
             raise
         finally:
-            if self._making.get(key) is making:
+            if self._making.get(key) is waiting:
                 del self._making[key]
-            if not making.done():
-                making.set_result(answer)
+            for waiter in waiting:
+                if waiter.done():  # it has given up
+                    continue
+                if error is None:
+                    waiter.set_result(answer)
+                else:
+                    waiter.set_exception(error)
         is_lasting = answer.is_whole and answer.generation is not None
         if is_lasting and self._parameters.cache_ttl_seconds > 0:
             self._keep(key, answer, epoch)

@@ -32,13 +32,12 @@ async def answered(request: web.Request, asked: Asked, make: Make) -> web.Respon
             answer = await (answers.made_anew if is_fresh else answers.made)(asked.key, make)
         source = source_of(answer.generation)
     headers = {
-        **answer.headers,
         SEARCH_SOURCE.name: source,
         INDEX_AGE.name: _age(answers.age_s(answer)),
         SERVER_TIMING.name: _timing(source, answer.plan, started),
     }
     if is_known(request, answer.tag):
-        return web.Response(status=304, headers=headers)
+        return web.Response(status=304, headers={**answer.headers, **headers})
     body = answer.body
     if (
         source is Source.CACHE
@@ -46,7 +45,7 @@ async def answered(request: web.Request, asked: Asked, make: Make) -> web.Respon
         and (compressed := answers.compressed(answer)) is not None
     ):
         headers[hdrs.CONTENT_ENCODING], body = "gzip", compressed
-    return FinishedResponse(body, headers=headers)
+    return FinishedResponse(body, headers=headers, head=answer.head)
 
 
 def wants_fresh(request: web.Request) -> bool:

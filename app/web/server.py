@@ -1,6 +1,6 @@
 """aiohttp's server with one change: what the HTTP parser refuses is a problem response as well."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from typing import Final, cast
 
@@ -82,12 +82,12 @@ def straight(app: web.Application, handle: ServerHandler) -> ServerHandler:
             match.freeze()
             matches[route.resource.canonical] = match
 
-    async def handle_straight(request: web.BaseRequest) -> web.StreamResponse:
+    def handle_straight(request: web.BaseRequest) -> Awaitable[web.StreamResponse]:
         match = matches.get(request.rel_url.raw_path) if request.method == hdrs.METH_GET else None
         if match is None or hdrs.EXPECT in request.headers:
-            return await handle(request)
+            return handle(request)
         request._match_info = match  # type: ignore[attr-defined] # noqa: SLF001 - as aiohttp's routing does
-        return await match.handler(cast("web.Request", request))
+        return match.handler(cast("web.Request", request))
 
     return handle_straight
 
