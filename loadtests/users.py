@@ -6,6 +6,7 @@ then sends it late, and it counts as slow: no omission is coordinated with a slo
 
 import os
 import random
+import select
 from itertools import count, cycle
 from typing import Any, ClassVar, Final, NamedTuple
 from urllib.parse import quote
@@ -13,7 +14,11 @@ from uuid import uuid4
 
 import gevent
 import orjson
-from locust import FastHttpUser, task
+from gevent.monkey import get_original
+from geventhttpclient import HTTPClient
+from geventhttpclient.connectionpool import ConnectionPool
+from geventhttpclient.response import HTTPParseError
+from locust import User, task
 
 from loadtests.corpus import Zipf
 from loadtests.plan import KEY_VARIABLE, NAME_HEADER, TEACHING_PATH, Plan, Side, now
@@ -24,6 +29,9 @@ SUGGEST: Final = "/v1/instruments/suggest"
 LOOKUP: Final = "/v1/instruments/lookup"
 PROFILES: Final = "/v1/subscription-profiles"
 TIMEOUT_S: Final = 10.0
+BLOCK_BYTES: Final = 65_536
+"""Read at once: most answers."""
+NOT_ANSWERED: Final = (OSError, HTTPParseError)
 
 
 class Question(NamedTuple):
@@ -38,6 +46,15 @@ class Question(NamedTuple):
     """A text that the service's answer has in it if it is the right one."""
     counts: bool
     """Whether it belongs to the time that is measured."""
+
+
+class Reply(NamedTuple):
+    status: int
+    etag: str
+    content: bytes
+
+    def json(self) -> Any:
+        return orjson.loads(self.content)
 
 
 class Run:
@@ -56,12 +73,14 @@ class Run:
             USERS[name].weight = weight
 
 
-class PacedUser(FastHttpUser):
-    """Keeps its pace, asks the side whose turn it is, and notes what became of it."""
+class PacedUser(User):
+    """Keeps its pace, asks the side whose turn it is, and notes what became of it.
+
+    It has a connection to either side, by the library that is beneath Locust's own client: with cookies,
+    redirects and statistics of its own that takes twice the time.
+    """
 
     abstract = True
-    connection_timeout = TIMEOUT_S
-    network_timeout = TIMEOUT_S
     numbers: ClassVar = count()
 
     def on_start(self) -> None:
@@ -70,6 +89,9 @@ class PacedUser(FastHttpUser):
         self.headers = {"Accept-Encoding": "identity"}  # both sides are to send the same bytes
         if key := os.environ.get(KEY_VARIABLE):
             self.headers["Authorization"] = f"Bearer {key}"
+        self.sides = {"service": _connection(plan.url)}
+        if plan.bare_url:
+            self.sides["bare"] = _connection(plan.bare_url)
         self.taught: set[str] = set()
         self.answered_at = 0.0
         self.due = now() + self.random.random() * plan.pacing_s
@@ -92,8 +114,8 @@ class PacedUser(FastHttpUser):
         body: Any = None,
         headers: dict[str, str] | None = None,
         holds: str | None = None,
-    ) -> Any:
-        """The service's response if all is well; None of the bare handler's, and of failures.
+    ) -> Reply | None:
+        """The service's reply if all is well; None of the bare handler's, and of failures.
 
         `holds` is a text that the right answer has in it.
         """
@@ -112,12 +134,7 @@ class PacedUser(FastHttpUser):
             self._send_bare(due + plan.pacing_s / 2, question)
         if response is not None and plan.bare_url and due < plan.begins_at and name not in self.taught:
             self.taught.add(name)
-            self.client.post(
-                plan.bare_url + TEACHING_PATH,
-                data=response.content,
-                headers={NAME_HEADER: name},
-                name="teach",
-            )
+            self.sides["bare"].post(TEACHING_PATH, response.content, {NAME_HEADER: name}).read()
         return response
 
     def _send_bare(self, due: float, question: Question) -> None:
@@ -126,39 +143,66 @@ class PacedUser(FastHttpUser):
         gevent.sleep(max(0.0, due - now()))
         self._send("bare", due, question)
 
-    def _send(self, side: Side, due: float, question: Question) -> Any:
-        base = Run.plan.bare_url if side == "bare" else Run.plan.url
+    def _send(self, side: Side, due: float, question: Question) -> Reply | None:
+        reply, failure = None, None
         begun = now()
-        with self.client.request(
-            question.method,
-            f"{base}{question.path}",
+        try:
+            response = self.sides[side].request(
+                question.method, question.path, question.data or b"", question.headers
+            )
+            reply = Reply(response.status_code, str(response.get("etag") or ""), bytes(response.read()))
+        except NOT_ANSWERED as error:
+            failure = type(error).__name__
+        ended = now()
+        if reply is not None:
+            failure = _failure(reply, question.holds if side == "service" else None)
+        self.environment.events.request.fire(
+            request_type=question.method,
             name=f"{side}: {question.name}",
-            data=question.data,
-            headers=question.headers,
-            catch_response=True,
-        ) as response:
-            content = response.content
-            ended = now()
-            failure = _failure(response)
-            if failure is None and side == "service" and question.holds is not None:
-                failure = None if orjson.dumps(question.holds) in content else "wrong answer"
-            if failure is None:
-                response.success()
-            else:
-                response.failure(failure)
+            response_time=(ended - begun) * 1000,
+            response_length=len(reply.content) if reply else 0,
+            exception=failure,
+            context={},
+        )
         if question.counts:
             waited_ms, took_ms = (ended - due) * 1000, (ended - begun) * 1000
             Run.requests.append(Request(side, question.name, due, waited_ms, took_ms, failure))
-        return response if side == "service" and failure is None else None
+        return reply if side == "service" and failure is None else None
 
 
-def _failure(response: Any) -> str | None:
-    """What kind of failure a response is, if it is one."""
-    if response.status_code == 0:
-        return type(response.error).__name__
-    if not 200 <= response.status_code < 300:
-        return f"status {response.status_code}"
-    return None if response.content else "empty answer"
+def _is_idle(_: ConnectionPool, connection: Any) -> bool:
+    """Whether a connection that was kept is open, and nothing has come in meanwhile.
+
+    The library asks select() that, which refuses files beyond 1023: most users of a burst would make a
+    connection anew for each request.
+    """
+    if connection is None or connection.fileno() < 0:
+        return False
+    poll = get_original("select", "poll")()
+    poll.register(connection.fileno(), select.POLLIN)
+    return not poll.poll(0)
+
+
+ConnectionPool._is_socket_alive = _is_idle  # type: ignore[assignment] # noqa: SLF001 - no other way
+
+
+def _connection(url: str) -> HTTPClient:
+    return HTTPClient.from_url(
+        url,
+        block_size=BLOCK_BYTES,
+        connection_timeout=TIMEOUT_S,
+        network_timeout=TIMEOUT_S,
+        concurrency=2,  # the one that a user had who is stopped may not be free for what it does then
+    )
+
+
+def _failure(reply: Reply, holds: str | None) -> str | None:
+    """What kind of failure a reply is, if it is one; `holds`: as `PacedUser.ask` has it."""
+    if not 200 <= reply.status < 300:
+        return f"status {reply.status}"
+    if holds is not None and orjson.dumps(holds) not in reply.content:
+        return "wrong answer"
+    return None if reply.content else "empty answer"
 
 
 class KnownSymbol(PacedUser):
@@ -247,7 +291,7 @@ class Profiles(PacedUser):
         }
         created = self.ask("profile creation", "POST", PROFILES, body=content, headers=self._once())
         if created is not None:
-            self.id, self.etag = created.json()["id"], created.headers["ETag"]
+            self.id, self.etag = created.json()["id"], created.etag
 
     def on_stop(self) -> None:
         self.due = now()
@@ -277,9 +321,9 @@ class Profiles(PacedUser):
         path = f"{PROFILES}/{self.id}/instruments"
         self._keep(self.ask("profile edit", "POST", path, body=body, headers=headers))
 
-    def _keep(self, response: Any) -> None:
+    def _keep(self, response: Reply | None) -> None:
         if response is not None:
-            self.etag = response.headers["ETag"]
+            self.etag = response.etag
 
     @staticmethod
     def _once() -> dict[str, str]:
