@@ -12,8 +12,10 @@ SUITE = instrument-registry $(shell git describe --always --abbrev=40 --dirty --
 # Processes are started by the hundred: their modules are compiled once.
 unexport PYTHONDONTWRITEBYTECODE
 
+LOAD_OPTIONS = --output $(or $(OUTPUT),.) $(DATA)
+
 .DEFAULT_GOAL := help
-.PHONY: help demo test docs faults rehearsal fuzz lint relevance full-data bench bench-lookup bench-scaling bench-rebuild bench-profiles bench-client load-burst load-sustained screenshots check lock clean
+.PHONY: help demo test docs faults rehearsal fuzz lint relevance full-data bench bench-lookup bench-scaling bench-rebuild bench-profiles bench-client load-burst load-sustained load-short screenshots check lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -74,10 +76,13 @@ screenshots: $(VENV)/dev.installed ## take the pictures of the console for docs/
 	@$(BIN)/python -m tests.console docs/images
 
 load-burst: $(VENV)/dev.installed ## a load test at a high rate of a service of its own; FACTOR=10 SECONDS=60 DATA=folder
-	@$(BIN)/python -m loadtests.local burst $(or $(SECONDS),0) $(or $(FACTOR),1) $(or $(OUTPUT),.) $(DATA)
+	@$(BIN)/python -m loadtests.local burst --seconds $(or $(SECONDS),60) --factor $(or $(FACTOR),1) $(LOAD_OPTIONS)
 
 load-sustained: $(VENV)/dev.installed ## the same for long, with refreshes and rebuilds; MINUTES=30 DATA=folder
-	@$(BIN)/python -m loadtests.local sustained $$(($(or $(MINUTES),30) * 60)) 1 $(or $(OUTPUT),.) $(DATA)
+	@$(BIN)/python -m loadtests.local sustained --seconds $$(($(or $(MINUTES),30) * 60)) $(LOAD_OPTIONS)
+
+load-short: $(VENV)/dev.installed ## two minutes of it, where others use the machine: latency is not judged
+	@$(BIN)/python -m loadtests.local sustained --seconds 120 --no-latency $(LOAD_OPTIONS)
 
 check: lint test ## what CI runs
 

@@ -1,13 +1,13 @@
 """Load-tests a service that it starts on this machine, against the bare handler.
 
-    python -m loadtests.local burst|sustained SECONDS FACTOR OUTPUT [DATA]
+    python -m loadtests.local burst|sustained [options] [DATA]
 
-DATA is a folder to import; without it the service has the bundled sample. 0 SECONDS are as many as the
-shape has. While the sustained load goes on, rows change and the index is rebuilt.
+DATA is a folder to import; without it the service has the bundled sample. While the sustained load goes on,
+rows change and the index is rebuilt.
 """
 
+import argparse
 import asyncio
-import sys
 import tempfile
 from pathlib import Path
 
@@ -27,15 +27,15 @@ from loadtests.service import DISTURBING_SCOPES, USERS_SCOPES
 from loadtests.shapes import SHAPES_FILE, LoadTestError
 
 
-async def main(shape_name: str, seconds: float, factor: float, output: Path, data: Path | None) -> None:
+async def main(asked: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory(prefix="registry-local-") as scratch:
         folder = Path(scratch)
         async with embedded_servers(folder) as (database_url, redis_url):
             messages.print("Importing ...")
-            if data is None:
+            if asked.data is None:
                 await import_rows(database_url, [sample_source()], folder / "rejects.csv", actor="measure")
             else:
-                await timed_import(database_url, data, folder)
+                await timed_import(database_url, asked.data, folder)
             key = await _new_key(database_url)
             port = free_port()
             environment = environment_of(database_url, redis_url, REGISTRY_PORT=str(port))
@@ -47,20 +47,21 @@ async def main(shape_name: str, seconds: float, factor: float, output: Path, dat
                 async with aiohttp.ClientSession(url) as session:
                     await until_ready(session)
                 options = Options(
-                    shape_name=shape_name,
+                    shape_name=asked.shape,
                     url=url,
                     key=key,
-                    factor=factor,
-                    seconds=seconds or None,
+                    factor=asked.factor,
+                    seconds=asked.seconds,
                     against_bare=True,
-                    disturb=shape_name == "sustained",
+                    disturb=asked.shape == "sustained",
                     corpus=None,
                     shapes=SHAPES_FILE,
                     processes=1,
                     workers=0,
                     pids=[indexer.process.pid],
+                    judges_latency=not asked.no_latency,
                 )
-                await measure(options, output)
+                await measure(options, asked.output)
 
 
 async def _new_key(database_url: str) -> str:
@@ -76,13 +77,24 @@ async def _new_key(database_url: str) -> str:
     return key
 
 
+def parser() -> argparse.ArgumentParser:
+    described = argparse.ArgumentParser("python -m loadtests.local", description=__doc__)
+    described.formatter_class = argparse.RawDescriptionHelpFormatter
+    described.add_argument("shape", choices=("burst", "sustained"))
+    described.add_argument("data", nargs="?", type=Path, help="a folder of data to import")
+    described.add_argument("--seconds", type=float, help="of each side; else as many as the shape has")
+    described.add_argument("--factor", type=float, default=1, help="so many times the shape's rate")
+    described.add_argument(
+        "--no-latency",
+        action="store_true",
+        help="judge no latency: others use the machine",
+    )
+    described.add_argument("--output", type=Path, default=Path(), help="the folder of the evidence (here)")
+    return described
+
+
 if __name__ == "__main__":
-    match sys.argv[1:]:
-        case [("burst" | "sustained") as shape_name, seconds, factor, output, *data] if len(data) <= 1:
-            folder = Path(data[0]) if data else None
-            try:
-                asyncio.run(main(shape_name, float(seconds), float(factor), Path(output), folder))
-            except (LoadTestError, EmbeddedError, OSError) as error:
-                fail(str(error))
-        case _:
-            sys.exit(__doc__)
+    try:
+        asyncio.run(main(parser().parse_intermixed_args()))
+    except (LoadTestError, EmbeddedError, OSError) as error:
+        fail(str(error))

@@ -63,12 +63,15 @@ class Options:
     workers: int
     """Of Locust, that are awaited from elsewhere."""
     pids: Sequence[int]
+    judges_latency: bool = True
 
 
 async def run(options: Options) -> dict[str, Any]:
     """Make a load test; its evidence. Raises LoadTestError."""
     shapes = read_shapes(options.shapes)
     shape: Shape = getattr(shapes, options.shape_name)
+    if not options.judges_latency:
+        shape = shape.without_latency()
     if options.disturb and shape.disturb_every_s is None:
         raise LoadTestError(f"--disturb: the shape {options.shape_name} has no disturb_every_s; leave it out")
     scopes = (*USERS_SCOPES, *(DISTURBING_SCOPES if options.disturb else ()))

@@ -34,6 +34,9 @@ class Thresholds(_Part):
     """At most so many times as much memory in the last fifth of the run as in the first, of each process."""
 
 
+_OF_LATENCY: Final = ("p95_ms", "p95_above_bare_ms", "disturbed_p95_ratio")
+
+
 class UserShares(_Part):
     """How many of each class there are among as many users as all of them together."""
 
@@ -69,11 +72,20 @@ class Shape(_Part):
     thresholds: Thresholds
     scaled_thresholds: Thresholds = Thresholds()
 
+    def without_latency(self) -> "Shape":
+        """The same load, its latency measured but not judged."""
+        update = dict.fromkeys(_OF_LATENCY)
+        thresholds = {name: getattr(self, name).model_copy(update=update) for name in _JUDGED}
+        return self.model_copy(update=thresholds)
+
     def thresholds_at(self, factor: float) -> Thresholds:
         """Those that hold at so many times the rate."""
         if factor <= 1:
             return self.thresholds
         return self.thresholds.model_copy(update=self.scaled_thresholds.model_dump(exclude_none=True))
+
+
+_JUDGED: Final = ("thresholds", "scaled_thresholds")
 
 
 class Shapes(_Part):

@@ -24,7 +24,7 @@ ROUND_S: Final = 4
 WARM_UP_S: Final = 2
 MOSTLY: Final = 0.95
 """Of hot queries so many are answered by the cache, or it is not what was measured."""
-ALONE: Final = 16
+ALONE: Final = 64
 """Queries that Redis alone is asked with."""
 SUGGEST_RATE: Final = 500
 SUGGEST_S: Final = 20
