@@ -29,6 +29,8 @@ KINDS: Final = (*IDENTIFIER_FIELDS, SYMBOL, ALIAS, ID)
 KINDS_OF_ISSUES: Final = frozenset({"isin", "cusip", "composite_figi", "share_class_figi"})
 """Those that name an issue: that it has several listings leaves nothing open."""
 NARROWING: Final = ("asset_class", "mic", "currency")
+_NOT_NARROWED: Final = {"type", "value"}
+_REMEMBERED: Final = 16_384
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +97,8 @@ def parse_lookup(document: object) -> list[Sought | InvalidInput]:
 
 def _parsed(item: object, field: str) -> Sought | InvalidInput:
     try:
+        if isinstance(item, dict) and item.keys() == _NOT_NARROWED and all(map(_is_text, item.values())):
+            return _not_narrowed(item["type"], item["value"])
         return _sought(read_model(IdentifierDocument, item))
     except InvalidInput as refusal:
         return InvalidInput(
@@ -103,6 +107,16 @@ def _parsed(item: object, field: str) -> Sought | InvalidInput:
                 for error in refusal.errors
             )
         )
+
+
+@lru_cache(_REMEMBERED)
+def _not_narrowed(kind: str, value: str) -> Sought:
+    """Remembered: callers come back with the same. Raises InvalidInput."""
+    return _sought(read_model(IdentifierDocument, {"type": kind, "value": value}))
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
 
 
 def _sought(document: IdentifierDocument) -> Sought:
