@@ -60,7 +60,7 @@ async def handle(port: int, body: bytes) -> None:
 
     app = web.Application()
     app.router.add_get("/{path:.*}", answer)
-    await _serve(app, port)
+    await serve(app, port)
 
 
 async def replay(port: int) -> None:
@@ -86,10 +86,11 @@ async def replay(port: int) -> None:
     app = web.Application(client_max_size=1 << 26)
     app.router.add_post(TEACHING_PATH, teach)
     app.router.add_route("*", "/{path:.*}", answer)
-    await _serve(app, port)
+    await serve(app, port)
 
 
-async def _serve(app: web.Application, port: int) -> None:
+async def serve(app: web.Application, port: int) -> None:
+    """For ever; says so once it listens."""
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", port, reuse_port=True).start()

@@ -70,7 +70,8 @@ class SortKeys:
 
     def _fill(self, table: _Table, context: str, weights: tuple[int, ...]) -> None:
         shares = [share for weight in weights for share in (1 << weight, _OTHERS)]
-        bounds = [(end << _PART_BITS) // sum(shares) for end in accumulate(shares, initial=0)]
+        total = sum(shares)
+        bounds = [(end << _PART_BITS) // total for end in accumulate(shares, initial=0)]
         for letter, begin, end in zip((END, *self._alphabet), bounds[:-1:2], bounds[1::2], strict=True):
             table[letter] = begin, end - begin, self._table((context + letter)[-_LONGEST_CONTEXT:])
 

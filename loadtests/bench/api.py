@@ -150,19 +150,34 @@ async def bare(folder: Path, body: bytes, processes: int = 1) -> AsyncIterator[A
     port = free_port()
     file = folder / f"body-{port}"
     file.write_bytes(body)
-    url = f"http://127.0.0.1:{port}"
     arguments = ["-m", "loadtests.bare", "handler", str(port), str(file)]
+    async with _handlers(folder, port, arguments, dict(os.environ), processes) as handlers:
+        yield handlers
+
+
+@asynccontextmanager
+async def asking(servers: Servers) -> AsyncIterator[Api]:
+    """A handler that asks Redis for an identifier, and does nothing else."""
+    port = free_port()
+    environment = environment_of(servers.database_url, servers.redis_url)
+    arguments = ["-m", "loadtests.bench.asking", str(port)]
+    async with _handlers(servers.folder, port, arguments, environment) as handler:
+        yield handler
+
+
+@asynccontextmanager
+async def _handlers(
+    folder: Path, port: int, arguments: list[str], environment: dict[str, str], processes: int = 1
+) -> AsyncIterator[Api]:
     async with AsyncExitStack() as stack:
         children = [
-            await stack.enter_async_context(
-                running(f"bare-{port}-{number}", arguments, folder, dict(os.environ))
-            )
+            await stack.enter_async_context(running(f"bare-{port}-{number}", arguments, folder, environment))
             for number in range(processes)
         ]
         for child in children:
             child.wait_until(partial(_is_listening, child), LISTENING_WITHIN_S)
         connection = stack.enter_context(closing(HTTPConnection("127.0.0.1", port)))
-        yield Api(url, "none", tuple(children), connection)
+        yield Api(f"http://127.0.0.1:{port}", "none", tuple(children), connection)
 
 
 def _is_listening(handler: Child) -> bool:

@@ -6,6 +6,7 @@ from typing import Any
 from playwright.sync_api import Page, expect
 
 from tests.console.conftest import ADMIN, APPLE, Service, Visit
+from tests.console.usable import assert_usable
 
 PROFILES = "/v1/subscription-profiles"
 
@@ -85,6 +86,7 @@ def test_two_who_edit_at_once_see_both_versions_and_lose_nothing(visiting: Calla
     expect(dialog.get_by_role("group", name="Description")).to_contain_text("changed by both of you")
     expect(dialog.get_by_role("group", name="Channels").get_by_label("Theirs")).to_be_checked()
     expect(dialog.get_by_role("group", name="Selection").get_by_label("Both merged")).to_be_checked()
+    assert_usable(page)
     dialog.get_by_role("button", name="Save what is chosen").click()
     expect(page.locator(".heading")).to_contain_text("version 3")
     after = saved(visit.service, profile)
