@@ -277,3 +277,12 @@ def test_requests_are_kept_as_they_were(tmp_path: Path) -> None:
     requests = failing(1)[:3]
     write_requests(tmp_path / "requests", requests)
     assert read_requests(tmp_path / "requests") == requests
+
+
+def test_latency_may_be_measured_and_not_judged() -> None:
+    for shape, factor, judged in (
+        (SHAPES.sustained, 1, {"failed", "rate_ratio", "rss_growth_ratio"}),
+        (SHAPES.burst, 10, {"failed", "rate_ratio"}),
+    ):
+        limits = shape.without_latency().thresholds_at(factor)
+        assert {name for name, limit in limits if limit is not None} == judged
