@@ -49,9 +49,11 @@ class Cells:
             if name not in (VERSION, CHANGED)
         ]
         self.documents = sum(cell.documents for cell in self._cells)
-        self._having = cache(partial(_by_value, self._cells))
-        self._counts = lru_cache(_KEPT)(self._count)
-        self._sums = lru_cache(_KEPT)(self._sum)
+        # None refers to this object: what no longer holds goes with the last who uses it, and does not
+        # wait for a collection of garbage, which comes seldom.
+        matching = partial(_matching, self._cells, cache(partial(_by_value, self._cells)))
+        self._counts = lru_cache(_KEPT)(partial(_count, matching))
+        self._sums = lru_cache(_KEPT)(partial(_sum, matching))
 
     def count(self, search: Search) -> Counts:
         """The facets of a search that has no text."""
@@ -65,30 +67,6 @@ class Cells:
     def lanes(self, search: Search) -> Lanes:
         """The lanes of these documents."""
         return self._sums(tuple(search.filters.items()))[1]
-
-    def _count(self, filters: Filters, facet: str) -> Counter[bytes]:
-        place = FILTERS.index(facet)
-        return counted((cell.values[place], cell.documents) for cell in self._matching(filters))
-
-    def _sum(self, filters: Filters) -> tuple[int, Lanes]:
-        total = 0
-        lanes = set()
-        for cell in self._matching(filters):
-            total += cell.documents
-            lanes.add(_lane_values(cell.values))
-        return total, frozenset(map(_lane, lanes))
-
-    def _matching(self, filters: Filters) -> Iterator["_Cell"]:
-        """Looks through those alone that the narrowest filter lets through; status lets nearly all."""
-        narrowest = self._cells
-        for place, values in _wanted(filters):
-            if place == _STATUS:
-                continue
-            having = self._having(place)
-            found = list(chain.from_iterable(having.get(value, ()) for value in values))
-            narrowest = min(narrowest, found, key=len)
-        lets_through = filter_of(filters)
-        return (cell for cell in narrowest if lets_through(cell.folded))
 
 
 class _Cell:
@@ -106,6 +84,38 @@ def _by_value(cells: list[_Cell], place: int) -> dict[bytes, list[_Cell]]:
     for cell in cells:
         having.setdefault(cell.folded[place], []).append(cell)
     return having
+
+
+def _count(matching: "_Matching", filters: Filters, facet: str) -> Counter[bytes]:
+    place = FILTERS.index(facet)
+    return counted((cell.values[place], cell.documents) for cell in matching(filters))
+
+
+def _sum(matching: "_Matching", filters: Filters) -> tuple[int, Lanes]:
+    total = 0
+    lanes = set()
+    for cell in matching(filters):
+        total += cell.documents
+        lanes.add(_lane_values(cell.values))
+    return total, frozenset(map(_lane, lanes))
+
+
+def _matching(
+    cells: list[_Cell], having: Callable[[int], Mapping[bytes, list[_Cell]]], filters: Filters
+) -> Iterator[_Cell]:
+    """Looks through those alone that the narrowest filter lets through; status lets nearly all."""
+    narrowest = cells
+    for place, values in _wanted(filters):
+        if place == _STATUS:
+            continue
+        by_value = having(place)
+        found = list(chain.from_iterable(by_value.get(value, ()) for value in values))
+        narrowest = min(narrowest, found, key=len)
+    lets_through = filter_of(filters)
+    return (cell for cell in narrowest if lets_through(cell.folded))
+
+
+_Matching: TypeAlias = Callable[[Filters], Iterator[_Cell]]
 
 
 def is_countable(search: Search) -> bool:

@@ -1,5 +1,7 @@
 """What facets tell, and what they make of a page, without servers."""
 
+import gc
+import weakref
 from collections import Counter
 from dataclasses import replace
 
@@ -88,3 +90,17 @@ def test_a_cursor_is_not_bound_to_facets() -> None:
     with_facets = parse_search([("q", "a"), ("facets", ",".join(FILTERS))], max_limit=100)
     without = parse_search([("q", "a")], max_limit=100)
     assert decode_cursor(encode_cursor(cursor, with_facets), without) == cursor
+
+
+def test_cells_that_nobody_uses_any_more_are_gone_at_once() -> None:
+    """Each change of a document makes others, and garbage is collected seldom."""
+    gc.disable()
+    try:
+        cells = Cells({b"etf\x1fXETR\x1fEUR\x1f\x1f\x1factive": b"1", VERSION: b"1"})
+        search = Search("", {"asset_class": ("etf",)}, facets=("mic",))
+        assert cells.total(search) == 1 and cells.count(search) and cells.lanes(search)
+        left = weakref.ref(cells)
+        del cells
+        assert left() is None
+    finally:
+        gc.enable()
