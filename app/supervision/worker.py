@@ -17,8 +17,8 @@ from app.domain.errors import RegistryError, Unavailable
 from app.environment import SettingsError
 from app.hooks import NO_HOOKS
 from app.logs import configure_logs
-from app.main import Orders, serve
 from app.parameters.definitions import Parameters
+from app.serving import Orders, serve
 from app.settings import Settings
 from app.supervision.channel import FAILED, READY, REPORT, RETIRE, SCRAPE, SCRAPED, Channel, encode
 from app.supervision.reports import make_report
