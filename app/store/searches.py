@@ -40,6 +40,8 @@ ENOUGH: Final = 2
 """Of more hits than these none is a guess."""
 SURE_WAYS: Final = (PINNED, Way.EXACT, Way.NAMED)
 """What was found so is what was meant."""
+SURE_WAYS_OF_WORDS: Final = (*SURE_WAYS, Way.BEGINNING)
+"""The same where several words were asked for: a name that begins with them is no accident."""
 NEAR_LOOKED_AT: Final = 100
 """Names that are nearly what was asked for, with so many letters wrong, of which the nearest come first."""
 _CANNOT_BE_ASKED: Final = (CursorExpired, IndexNotReady, RedisUnavailable, SearchTimedOut)
@@ -105,7 +107,8 @@ class Searches:
         if not guess:
             return page
         is_whole = page.next is None and page.partial is None and not search.offset
-        is_sure = bool(page.found) and page.found[0].way in SURE_WAYS
+        sure_ways = SURE_WAYS_OF_WORDS if " " in search.text else SURE_WAYS
+        is_sure = bool(page.found) and page.found[0].way in sure_ways
         if page.total <= ENOUGH and is_whole and not is_sure and search.sort is Sort.RELEVANCE:
             return await self._with_near_names(search, page)
         return page
