@@ -1,10 +1,10 @@
 """One connection to Redis that many requests share.
 
-Commands given in one turn of the event loop go out together, and so do those given while two writes wait for
-their replies: until those of one have come, for Redis has enough to do until then, or for HELD_S. For each
-write costs this process as much as a small search otherwise does. Each reply belongs to the oldest command
-that has none. A caller that gives up keeps its place in that order. A connection that ends, or leaves a
-command without its reply for too long, fails all who wait: what became of their commands is not known.
+Commands given in one turn of the event loop go out together, and so do those given while others wait for
+their replies: until one comes, for Redis would not look at them earlier, or for HELD_S. For each write costs
+this process as much as a small search otherwise does. Each reply belongs to the oldest command that has none.
+A caller that gives up keeps its place in that order. A connection that ends, or leaves a command without its
+reply for too long, fails all who wait: what became of their commands is not known.
 """
 
 import asyncio
@@ -22,8 +22,6 @@ from app.domain.errors import RedisUnavailable
 from app.store.redis import redis_errors, translated
 
 HELD_S: Final = 0.001
-IN_FLIGHT: Final = 2
-"""Writes whose replies have not all come: Redis works on one while the replies of the other are read here."""
 WATCH_S: Final = 0.05
 """Between two looks at whether a reply is late; so much later than it is due it is given up."""
 _NOTHING: Final = object()
@@ -78,8 +76,8 @@ class RedisLine(asyncio.Protocol):
         self._parser = hiredis.Reader(notEnoughData=_NOTHING)
         self._outgoing: list[bytes] = []
         self._waiting: deque[_Asked] = deque()
-        self._in_flight: deque[int] = deque()
-        """How many commands of each write have no reply yet."""
+        self._unanswered = 0
+        """Of what was sent."""
         self._held: asyncio.Handle | None = None
         """What will send the commands that were given since."""
         self._looked_at = 0.0
@@ -116,7 +114,7 @@ class RedisLine(asyncio.Protocol):
             return future
         packed = [_packed(command) for command in commands]
         if not self._outgoing:
-            if len(self._in_flight) >= IN_FLIGHT:
+            if self._unanswered:
                 self._held = self._loop.call_later(HELD_S, self._flush)
             else:
                 self._held = self._loop.call_soon(self._flush)
@@ -148,13 +146,11 @@ class RedisLine(asyncio.Protocol):
                 return
             oldest = self._waiting[0]
             oldest.replies.append(value)
-            self._in_flight[0] -= 1
-            if not self._in_flight[0]:
-                self._in_flight.popleft()
+            self._unanswered -= 1
             if len(oldest.replies) == oldest.count:
                 self._waiting.popleft()
                 oldest.finish()
-        if self._outgoing and len(self._in_flight) < IN_FLIGHT:
+        if self._outgoing:
             self._flush()
         if self._is_ending and not self._waiting:
             self._lose("the connection to Redis is closed")
@@ -166,7 +162,7 @@ class RedisLine(asyncio.Protocol):
         if self._held is not None:
             self._held.cancel()
         outgoing, self._outgoing = self._outgoing, []
-        self._in_flight.append(len(outgoing))
+        self._unanswered += len(outgoing)
         if not self._transport.is_closing():
             self._transport.write(b"".join(outgoing))
 

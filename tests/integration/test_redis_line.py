@@ -81,40 +81,6 @@ async def test_batches_that_are_given_up_shift_no_replies(line: RedisLine) -> No
     assert await line.send_all([("ECHO", "one"), ("ECHO", "two")]) == [b"one", b"two"]
 
 
-class Counted:
-    """A transport whose writes are counted."""
-
-    def __init__(self, transport: asyncio.Transport) -> None:
-        self.transport = transport
-        self.writes = 0
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.transport, name)
-
-    def write(self, data: bytes) -> None:
-        self.writes += 1
-        self.transport.write(data)
-
-
-async def test_two_writes_are_under_way_and_more_are_held(
-    line: RedisLine, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Redis works on one while replies of the other are read; further ones would but cost a write each."""
-    monkeypatch.setattr("app.store.redis_line.HELD_S", 60)
-    transport = Counted(line._transport)
-    line._transport = cast("asyncio.Transport", transport)
-    waiting = [line.send("BLPOP", "no such list", "0.1")]
-    writes = []
-    for text in (b"1", b"2", b"3"):
-        await asyncio.sleep(0)
-        writes.append(transport.writes)
-        waiting.append(line.send("ECHO", text))
-    await asyncio.sleep(0.01)
-    assert writes == [1, 2, 2] and transport.writes == 2
-    assert await asyncio.gather(*waiting) == [None, b"1", b"2", b"3"]
-    assert transport.writes == 3
-
-
 async def test_one_refusal_fails_its_batch_alone(line: RedisLine) -> None:
     outcomes = await asyncio.gather(
         line.send_all([("ECHO", "before")]),
