@@ -282,6 +282,21 @@ async def test_names_that_are_nearly_what_was_typed_are_counted_with_the_total(
     assert answer["facets"]["sector"]["values"] == [{"value": "a b", "count": 3}]
 
 
+async def test_a_name_that_begins_with_several_words_is_no_guess(
+    api: Client, indexer: WaitLevel, import_instruments: Import
+) -> None:
+    await import_instruments(
+        [
+            {"symbol": f"A{n}", "name": name, "asset_class": "equity"}
+            for n, name in enumerate(("Volkswagen Bank Works", "Volkswager Bank Works"))
+        ]
+    )
+    await indexer()
+    for text, found in (("volkswagen bank", ["A0"]), ("bank volkswagen", ["A0", "A1"])):
+        hits = (await get_json(api, SEARCH, q=text))["hits"]
+        assert [hit["symbol"] for hit in hits] == found
+
+
 async def test_there_are_none_from_postgres(database_url: str, import_instruments: Import) -> None:
     await import_instruments(catalogue(3, 5))
     async with running_api(database_url, NOWHERE) as client:
