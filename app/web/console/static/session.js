@@ -1,6 +1,6 @@
 // Who is signed in. The key is kept in memory, or until the tab closes if somebody asks for that.
 
-import { call, Problem, service, useKey } from "./api.js";
+import { call, service, Unreachable, useKey } from "./api.js";
 import { button, field, h, modal, problemBox, say } from "./dom.js";
 
 const STORE = "registry-key";
@@ -17,24 +17,35 @@ export function who() {
   return caller;
 }
 
-/** Finds out whose the kept key is, if there is one; one that is not valid any more is forgotten. */
-export async function begin() {
-  service.addEventListener("refused", (event) => signOut(`You were signed out: ${event.detail.message}`));
-  const kept = sessionStorage.getItem(STORE);
-  if (!kept) return;
+/** Where a key may be kept; null where the browser keeps nothing for this page. */
+function storage() {
   try {
-    await identify(kept);
-  } catch (error) {
-    if (!(error instanceof Problem) || error.status !== 401) return;
-    sessionStorage.removeItem(STORE);
-    say(`You were signed out: ${error.message}`);
+    return sessionStorage;
+  } catch {
+    return null;
   }
 }
 
-/** Asks again who calls, if that could not be told while the service was away. */
+export async function begin() {
+  service.addEventListener("refused", (event) => signOut(`You were signed out: ${event.detail.message}`));
+  await again();
+}
+
+/** Finds out whose the kept key is, unless that is known; one that is not valid any more is forgotten. */
 export async function again() {
-  const kept = sessionStorage.getItem(STORE);
-  if (kept && caller === ANYBODY) await identify(kept).catch(() => {});
+  const kept = storage()?.getItem(STORE);
+  if (!kept || caller !== ANYBODY) return;
+  try {
+    await identify(kept);
+  } catch (error) {
+    if (error instanceof Unreachable) return; // the page says so, and asks again when the service is back
+    if (error.status === 401) {
+      storage().removeItem(STORE);
+      say(`You were signed out: ${error.message}`);
+    } else {
+      say(`Your key could not be checked (${error.message}). Load this page again to try once more.`);
+    }
+  }
 }
 
 async function identify(key) {
@@ -44,7 +55,7 @@ async function identify(key) {
 }
 
 function signOut(text) {
-  sessionStorage.removeItem(STORE);
+  storage()?.removeItem(STORE);
   useKey(null);
   caller = ANYBODY;
   session.dispatchEvent(new Event("change"));
@@ -70,7 +81,7 @@ function showCaller() {
 
 function askForKey() {
   const key = h("input", { type: "password", name: "key", autocomplete: "off", spellcheck: "false", required: true });
-  const keep = h("input", { type: "checkbox", name: "keep" });
+  const keep = h("input", { type: "checkbox", name: "keep", disabled: storage() === null });
   const refusal = h("div", {});
   const enter = async (event) => {
     event.preventDefault();
@@ -84,7 +95,7 @@ function askForKey() {
       key.select();
       return;
     }
-    if (keep.checked) sessionStorage.setItem(STORE, given);
+    if (keep.checked) storage().setItem(STORE, given);
     dialog.close();
     session.dispatchEvent(new Event("change"));
     say(`Signed in as ${caller.owner}`);

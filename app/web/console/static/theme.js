@@ -1,4 +1,8 @@
 // Runs before anything is painted, so that nobody sees the other theme flash by.
 "use strict";
-const chosenTheme = localStorage.getItem("registry-theme");
-if (chosenTheme) document.documentElement.dataset.theme = chosenTheme;
+try {
+  const chosen = localStorage.getItem("registry-theme");
+  if (chosen) document.documentElement.dataset.theme = chosen;
+} catch {
+  // The browser keeps nothing for this page, which therefore looks as the system does.
+}

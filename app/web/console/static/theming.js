@@ -17,8 +17,12 @@ export function offerThemes(toggle) {
   toggle.addEventListener("click", () => {
     const chosen = current() === "dark" ? "light" : "dark";
     document.documentElement.dataset.theme = chosen;
-    localStorage.setItem(STORE, chosen);
     show();
+    try {
+      localStorage.setItem(STORE, chosen);
+    } catch {
+      // The browser keeps nothing for this page: what was chosen holds until it is left.
+    }
   });
   dark.addEventListener("change", show);
   show();
