@@ -88,6 +88,35 @@ def test_members_are_merged_from_both_sides(page: Page) -> None:
     assert merged == ["a", "y", "x"]
 
 
+def test_the_order_of_fields_is_no_difference(page: Page) -> None:
+    one = {"a": {"mode": "streaming", "bar_interval": "1m"}, "b": ["x", "y"]}
+    other = {"b": ["x", "y"], "a": {"bar_interval": "1m", "mode": "streaming"}}
+    assert computed(page, "draft.js", "m.same(a[0], a[1])", [one, other])
+    assert not computed(page, "draft.js", "m.same(a[0], a[1])", [one, {**other, "b": ["y", "x"]}])
+    mine = {"delivery": {"mode": "streaming", "book_depth": 5}, "name": "mine"}
+    theirs = {"delivery": {"book_depth": 5, "mode": "streaming"}, "name": "theirs"}
+    assert computed(page, "conflict.js", "m.differences(a[0], a[0], a[1])", [mine, theirs]) == [
+        {"name": "name", "by": "theirs"}
+    ]
+
+
+def test_a_draft_knows_whether_it_is_changed_and_has_one_key_for_each_content(page: Page) -> None:
+    written = """(() => {
+      const draft = new m.Draft();
+      const seen = [[draft.isChanged, draft.idempotencyKey]];
+      for (const description of ["one", "one", "two"]) {
+        draft.content.description = description;
+        seen.push([draft.isChanged, draft.idempotencyKey]);
+      }
+      draft.undo();
+      return [...seen, [draft.isChanged, draft.base.description]];
+    })()"""
+    (new, first), (edited, key), again, (_, other), undone = computed(page, "draft.js", written)
+    assert (new, edited, undone) == (False, True, [False, ""])
+    assert again == [True, key]
+    assert len({first, key, other}) == 3
+
+
 def test_marks_are_counted_in_code_points(page: Page) -> None:
     marked = "m.marked(a, [[1, 3]]).map((part) => part.textContent ?? part)"
     assert computed(page, "dom.js", marked, "\U0001f34eApple") == ["\U0001f34e", "Ap", "ple"]

@@ -1,9 +1,9 @@
 // Two people changed one profile: what each did, field by field, and which of it to keep.
 
 import { button, h, modal } from "./dom.js";
+import { same } from "./draft.js";
 
 const FIELDS = { name: "Name", description: "Description", channels: "Channels", delivery: "Delivery", status: "Status", selection: "Selection" };
-const same = (one, other) => JSON.stringify(one) === JSON.stringify(other);
 
 /** The fields in which mine and theirs differ, and who changed each since `base`. */
 export function differences(base, mine, theirs) {

@@ -6,8 +6,10 @@ import { button, field, h, modal, problemBox, say } from "./dom.js";
 const STORE = "registry-key";
 const ANYBODY = { name: "anonymous", owner: "anonymous", anonymous: true, scopes: document.documentElement.dataset.anonymous.split(" ") };
 
+/** Events: `change` of who calls; before it `left` where nothing that somebody wrote is to stay for the next. */
 export const session = new EventTarget();
 let caller = ANYBODY;
+let lastOwner = null; // who signed in last; a key that is refused may be followed by another of theirs
 
 export function can(scope) {
   return caller.scopes.includes(scope);
@@ -50,6 +52,8 @@ export async function again() {
 
 async function identify(key) {
   const { data } = await call("/v1/caller", { key });
+  if (lastOwner !== null && lastOwner !== data.owner) session.dispatchEvent(new Event("left"));
+  lastOwner = data.owner;
   caller = data;
   useKey(key);
 }
@@ -70,6 +74,7 @@ export function openSession() {
 function showCaller() {
   const leave = () => {
     dialog.close();
+    session.dispatchEvent(new Event("left"));
     signOut("You are signed out");
   };
   const dialog = modal(
