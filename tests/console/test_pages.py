@@ -20,6 +20,34 @@ def search(page: Page) -> None:
     expect(page.locator(".hit")).to_have_count(2)
 
 
+def nothing(page: Page) -> None:
+    page.goto(page.url + "#/?q=zzzzzz")
+    expect(page.locator(".summary b")).to_have_text("0 instruments")
+
+
+def gone(page: Page) -> None:
+    search(page)
+    page.context.set_offline(True)
+    page.get_by_role("combobox", name="Search instruments").fill("twin")
+    expect(page.locator("#gone")).to_be_visible()
+    expect(page.locator(".notice")).to_contain_text("does not answer")
+
+
+def suggestions(page: Page) -> None:
+    page.goto(page.url + "#/profiles/new")
+    finder = page.get_by_role("combobox", name="Add an instrument")
+    finder.fill("apple")
+    expect(page.locator(".suggestions li")).to_have_count(3)
+    finder.press("ArrowDown")
+
+
+def dynamic(page: Page) -> None:
+    page.goto(page.url + "#/profiles/new")
+    page.get_by_label("A search, whatever it finds").check()
+    page.get_by_label("Text", exact=True).fill("apple")
+    expect(page.locator(".preview li")).to_have_count(3)
+
+
 def detail(page: Page) -> None:
     search(page)
     page.locator(".hit").first.click()
@@ -79,6 +107,7 @@ def profile(page: Page) -> None:
         (operations, BRIGHT),
         *((show, {**SMALL, **DARK}) for show in (search, detail, profiles, profile, paste, docs)),
         *((show, {**SMALL, **DARK}) for show in (operations, rebuild, sign_in)),
+        *((show, {**SMALL, **DARK}) for show in (nothing, gone, suggestions, dynamic)),
     ],
 )
 def test_everybody_can_use_it(
@@ -87,6 +116,8 @@ def test_everybody_can_use_it(
     visit = visiting(**look)
     if show is profile:
         created(visit.service, "Seen by everybody")
+    if show is gone:
+        visit.expected = ("ERR_INTERNET_DISCONNECTED",)
     page = visit.open(key=ADMIN)
     show(page)
     assert_usable(page)

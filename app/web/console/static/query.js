@@ -46,7 +46,7 @@ export function queryEditor(given, changed, signal) {
       h("label", { class: "check" }, h("input", { type: "checkbox", checked: [query.asset_class ?? []].flat().includes(one), onchange: (event) => put("asset_class", CLASSES.filter((name) => (name === one ? event.target.checked : [query.asset_class ?? []].flat().includes(name)))) }), ` ${one.replace("_", " ")}`),
     )),
     h("div", { class: "row" }, Object.entries(LISTS).map(([name, [label, hint]]) => field(label, h("input", { name, value: [query[name] ?? []].flat().join(", "), autocomplete: "off", oninput: (event) => put(name, split(event.target.value)) }), hint))),
-    h("h3", {}, "Preview"),
+    h("h2", {}, "Preview"),
     preview,
   );
 }
