@@ -3,36 +3,47 @@
 import { fill, h, svg } from "./dom.js";
 
 const [WIDTH, HEIGHT] = [300, 100];
+const STEADY = { "vector-effect": "non-scaling-stroke" };
 
-/** `push(values)` adds one value for each name (null: none). */
+/** `push(values)` adds one value for each name (null or missing: none), `clear()` removes all. */
 export function lineChart(title, unit, names, kept = 60) {
   const series = names.map(() => []);
-  const lines = names.map((_, place) => svg("path", { class: `line line-${place}`, "vector-effect": "non-scaling-stroke" }));
-  const drawing = svg("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: "none", role: "img" }, ...lines);
+  const lines = names.map((_, place) => svg("path", { class: `line line-${place}`, ...STEADY }));
+  const drawing = svg("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: "none", role: "img" });
   const top = h("span", { class: "top-value" });
-  const values = names.map((name, place) => h("li", { class: `key key-${place}` }, `${name} –`));
+  const values = names.map((_, place) => h("li", { class: `key key-${place}` }));
   const node = h("figure", { class: "chart" }, h("figcaption", {}, title), top, drawing, h("ul", {}, values));
-  drawing.setAttribute("aria-label", `${title}: nothing yet`);
+  drawing.append(...lines);
+  draw();
 
   function push(given) {
-    given.forEach((value, place) => {
-      series[place].push(value);
-      if (series[place].length > kept) series[place].shift();
+    series.forEach((points, place) => {
+      points.push(given[place] ?? null);
+      if (points.length > kept) points.shift();
     });
-    const highest = Math.max(...series.flat().map((value) => value ?? 0), 0);
-    const scale = highest || 1;
+    draw();
+  }
+
+  function clear() {
+    for (const points of series) points.length = 0;
+    draw();
+  }
+
+  function draw() {
+    const highest = Math.max(0, ...series.flat());
     fill(top, highest ? shown(highest) : "");
-    series.forEach((points, place) => lines[place].setAttribute("d", path(points, scale, kept)));
-    const told = names.map((name, place) => `${name} ${given[place] === null ? "–" : shown(given[place])}`);
+    series.forEach((points, place) => lines[place].setAttribute("d", path(points, highest || 1, kept)));
+    const told = names.map((name, place) => `${name} ${shown(series[place].at(-1) ?? null)}`);
     told.forEach((text, place) => (values[place].textContent = text));
-    drawing.setAttribute("aria-label", `${title}: ${told.join(", ")}`);
+    drawing.setAttribute("aria-label", `${title}: ${series[0].length ? told.join(", ") : "nothing yet"}`);
   }
 
   function shown(value) {
+    if (value === null) return "–";
     return `${value >= 100 ? Math.round(value) : Number(value.toPrecision(2))}${unit}`;
   }
 
-  return { node, push };
+  return { node, push, clear };
 }
 
 function path(points, scale, kept) {

@@ -1,6 +1,6 @@
 // Elements are built node by node: what comes from the service only ever becomes text.
 
-const PROPERTIES = new Set(["value", "checked", "disabled", "hidden", "selected", "open", "max", "indeterminate"]);
+const PROPERTIES = new Set(["value", "checked", "disabled", "hidden", "selected", "open", "max"]);
 const SVG = "http://www.w3.org/2000/svg";
 
 /** An element; `on…` functions listen, properties are set as such, all else are attributes. */
@@ -9,7 +9,7 @@ export function h(tag, given = {}, ...children) {
   for (const [name, value] of Object.entries(given)) {
     if (name.startsWith("on")) node.addEventListener(name.slice(2), value);
     else if (PROPERTIES.has(name)) node[name] = value;
-    else if (value !== null && value !== undefined && value !== false) node.setAttribute(name, value === true ? "" : value);
+    else if (isGiven(value)) node.setAttribute(name, value === true ? "" : value);
   }
   node.append(...present(children));
   return node;
@@ -27,8 +27,23 @@ export function fill(node, ...children) {
   return node;
 }
 
+/** As `fill`, but what looks the same stays, and with it what is selected. For what listens to nothing. */
+export function update(node, ...children) {
+  const fresh = [...h("div", {}, children).childNodes];
+  fresh.forEach((child, place) => {
+    const old = node.childNodes[place];
+    if (!old) node.append(child);
+    else if (!old.isEqualNode(child)) old.replaceWith(child);
+  });
+  while (node.childNodes.length > fresh.length) node.lastChild.remove();
+}
+
 function present(children) {
-  return children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false);
+  return children.flat(Infinity).filter(isGiven);
+}
+
+function isGiven(value) {
+  return value !== null && value !== undefined && value !== false;
 }
 
 /** A text whose spans (pairs of offsets in code points) are marked. */
@@ -87,7 +102,8 @@ export function button(text, act, more = {}) {
 /** A dialog that is removed when it closes; Esc closes it. Returns it, already open. */
 export function modal(title, ...children) {
   const heading = h("h2", { id: `dialog-${(modal.count = (modal.count ?? 0) + 1)}` }, title);
-  const dialog = h("dialog", { "aria-labelledby": heading.id, onclose: () => dialog.remove() }, heading, children);
+  const remove = () => dialog.remove();
+  const dialog = h("dialog", { "aria-labelledby": heading.id, onclose: remove }, heading, children);
   document.body.append(dialog);
   dialog.showModal();
   return dialog;
@@ -101,7 +117,8 @@ export function confirmed(title, text, yes) {
       dialog.close();
     };
     const no = button("Cancel", close(""));
-    const dialog = modal(title, h("p", {}, text), h("p", { class: "actions" }, no, button(yes, close("yes"), { class: "primary" })));
+    const go = button(yes, close("yes"), { class: "primary" });
+    const dialog = modal(title, h("p", {}, text), h("p", { class: "actions" }, no, go));
     dialog.addEventListener("close", () => resolve(dialog.returnValue === "yes"));
     no.focus();
   });
@@ -109,12 +126,9 @@ export function confirmed(title, text, yes) {
 
 /** What went wrong, field by field. */
 export function problemBox(problem) {
-  return h(
-    "div",
-    { class: "problem", role: "alert" },
-    h("p", {}, problem.message),
-    problem.errors?.length ? h("ul", {}, problem.errors.map((error) => h("li", {}, h("code", {}, error.field), ` ${error.message}`))) : null,
-  );
+  const line = (error) => h("li", {}, h("code", {}, error.field), ` ${error.message}`);
+  const fields = problem.errors?.length ? h("ul", {}, problem.errors.map(line)) : null;
+  return h("div", { class: "problem", role: "alert" }, h("p", {}, problem.message), fields);
 }
 
 export function badge(text, kind = "") {
@@ -122,17 +136,24 @@ export function badge(text, kind = "") {
 }
 
 export function number(value) {
-  return value === null || value === undefined ? "–" : Number(value).toLocaleString("en").replaceAll(",", "\u202f");
+  if (value === null || value === undefined) return "–";
+  return Number(value).toLocaleString("en").replaceAll(",", "\u202f");
 }
 
 export function time(text) {
   return text ? h("time", { datetime: text, title: text }, text.slice(0, 19).replace("T", " ")) : "–";
 }
 
-export function table(caption, heads, rows) {
-  return h(
-    "div",
-    { class: "scroll", tabindex: "0", role: "region", "aria-label": caption },
-    h("table", {}, h("thead", {}, h("tr", {}, heads.map((head) => h("th", { scope: "col" }, head)))), h("tbody", {}, rows.map((row) => h("tr", {}, row.map((cell) => h("td", {}, cell)))))),
-  );
+export function table(caption, heads, rows = []) {
+  const head = h("thead", {}, h("tr", {}, heads.map((name) => h("th", { scope: "col" }, name))));
+  const node = h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": caption });
+  node.append(h("table", {}, head, h("tbody", {})));
+  showRows(node, rows);
+  return node;
+}
+
+/** Other rows in a table, which stays as far scrolled as it was. */
+export function showRows(shown, rows) {
+  const cells = (row) => row.map((cell) => h("td", {}, cell));
+  update(shown.querySelector("tbody"), rows.map((row) => h("tr", {}, cells(row))));
 }

@@ -10,15 +10,27 @@ export function parseMetrics(text) {
   for (const line of text.split("\n")) {
     const [, name, labelled = "", value] = LINE.exec(line) ?? [];
     if (!name) continue;
-    const labels = Object.fromEntries([...labelled.matchAll(LABEL)].map(([, label, raw]) => [label, raw.replace(/\\[n"\\]/g, (escape) => ESCAPES[escape])]));
+    const pairs = [...labelled.matchAll(LABEL)].map(([, label, raw]) => [label, unescaped(raw)]);
     if (!found.has(name)) found.set(name, []);
+    const labels = Object.fromEntries(pairs);
     found.get(name).push({ labels, value: Number(value.replace("Inf", "Infinity")) });
   }
   return found;
 }
 
+function unescaped(text) {
+  return text.replace(/\\[n"\\]/g, (escape) => ESCAPES[escape]);
+}
+
 export function total(samples, name, fits = () => true) {
-  return (samples.get(name) ?? []).filter(({ labels }) => fits(labels)).reduce((sum, { value }) => sum + value, 0);
+  const values = (samples.get(name) ?? []).filter(({ labels }) => fits(labels)).map(({ value }) => value);
+  return values.reduce((sum, value) => sum + value, 0);
+}
+
+/** Whether a counter is less than it was: a process began anew, and what it counted before is not known. */
+export function fell(now, before, name) {
+  const values = new Map((now.get(name) ?? []).map(({ labels, value }) => [JSON.stringify(labels), value]));
+  return (before.get(name) ?? []).some(({ labels, value }) => !(values.get(JSON.stringify(labels)) >= value));
 }
 
 /** How many observations each bucket has, by its upper bound, ascending; cumulative as they are exported. */
@@ -32,7 +44,7 @@ export function buckets(samples, name, fits = () => true) {
   return [...sums].sort(([one], [other]) => one - other);
 }
 
-/** The quantile of what was observed between two readings, linear within its bucket as Prometheus has it; null: nothing was. */
+/** The quantile of what was observed between two readings, linear within its bucket; null: nothing was. */
 export function quantile(q, now, before) {
   const earlier = new Map(before);
   const counts = now.map(([bound, count]) => [bound, count - (earlier.get(bound) ?? 0)]);
@@ -41,7 +53,8 @@ export function quantile(q, now, before) {
   const wanted = q * all;
   let [lower, below] = [0, 0];
   for (const [bound, count] of counts) {
-    if (count >= wanted) return bound === Infinity ? lower : lower + ((bound - lower) * (wanted - below)) / Math.max(count - below, 1e-9);
+    if (count >= wanted && bound === Infinity) return lower;
+    if (count >= wanted) return lower + ((bound - lower) * (wanted - below)) / Math.max(count - below, 1e-9);
     [lower, below] = [bound, count];
   }
   return lower;
