@@ -375,3 +375,49 @@ def test_a_choice_that_is_taken_back_is_no_change(visit: Visit) -> None:
     expect(save).to_be_enabled()
     page.get_by_label("Delivery").select_option("streaming")
     expect(save).to_be_disabled()
+
+
+def test_enter_adds_what_was_typed_last(visit: Visit) -> None:
+    page = visit.open("/#/profiles/new", key=ADMIN)
+    finder = page.get_by_role("combobox", name="Add an instrument")
+    finder.fill("apple")
+    expect(page.locator(".suggestions li")).to_have_count(3)
+    held: list[Route] = []
+    page.route("**/search?q=hospitality", lambda route: held.append(route))
+    finder.fill("hospitality")
+    finder.press("Enter")
+    expect(page.locator(".members li")).to_have_count(0)
+    while not held:
+        page.wait_for_timeout(20)
+    held[0].continue_()
+    expect(page.locator(".members li .name")).to_have_text(["Apple Hospitality REIT"])
+    expect(page.locator(".suggestions")).to_be_hidden()
+
+
+def test_names_that_come_late_do_not_bring_back_an_older_list(visit: Visit) -> None:
+    profile = created(visit.service, "Slow names")
+    held: list[Route] = []
+    visit.context.route("**/lookup", lambda route: held.append(route))
+    page = visit.open(f"/#/profiles/{profile['id']}", key=ADMIN)
+    finder = page.get_by_role("combobox", name="Add an instrument")
+    finder.fill("hospitality")
+    page.locator(".suggestions li").click()
+    while len(held) < 2:
+        page.wait_for_timeout(20)
+    names = page.locator(".members li .name")
+    held[1].continue_()
+    expect(names).to_have_text(["Apple Hospitality REIT", "Apple Inc."])
+    held[0].continue_()
+    page.wait_for_timeout(200)
+    expect(names).to_have_text(["Apple Hospitality REIT", "Apple Inc."])
+
+
+def test_the_audit_trail_tells_how_many_came_and_went(visit: Visit) -> None:
+    profile = created(visit.service, "Edited")
+    found = visit.service.ask("GET", "/v1/instruments/search?q=twin")["hits"]
+    patch = {"selection": {"instruments": [one["id"] for one in found]}}
+    path = f"{PROFILES}/{profile['id']}"
+    visit.service.ask("PATCH", path, json=patch, headers={"If-Match": '"1"'})
+    page = visit.open(f"/#/profiles/{profile['id']}", key=ADMIN)
+    page.get_by_text("Audit trail").click()
+    expect(page.locator(".changes").first).to_have_text("instruments +2 −1")

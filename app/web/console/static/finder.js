@@ -1,7 +1,7 @@
 // A field that suggests instruments as somebody types, to choose one of them.
 
 import { call } from "./api.js";
-import { badge, fill, h, settled } from "./dom.js";
+import { badge, fill, h, say, settled } from "./dom.js";
 
 let count = 0;
 
@@ -12,32 +12,57 @@ export function finder(label, chosen) {
   let asking = new AbortController();
   let found = [];
   let active = -1;
+  let isStale = false; // newer text is not answered yet
+  let isEntered = false; // Enter was pressed before it was
   const input = h("input", { type: "search", role: "combobox", autocomplete: "off", spellcheck: "false", maxlength: "200", "aria-label": label, placeholder: label, "aria-controls": id, "aria-expanded": "false", "aria-autocomplete": "list", "data-search": true });
   const list = h("ul", { id, role: "listbox", class: "suggestions", "aria-label": "Suggestions", hidden: true });
 
   const ask = settled(async () => {
     const mine = ++turn;
-    asking.abort();
     asking = new AbortController();
     const q = input.value.trim();
     if (!q) return show([]);
     try {
       const { data } = await call("/v1/instruments/search", { query: { q }, signal: asking.signal });
       if (mine === turn) show(data.hits);
-    } catch {
-      if (mine === turn) show([]);
+    } catch (error) {
+      if (mine !== turn) return undefined;
+      show([]);
+      say(error.message);
     }
     return undefined;
   });
 
+  /** What was asked before is not wanted any more. */
+  function forget() {
+    turn += 1;
+    asking.abort();
+    ask.cancel();
+  }
+
   function show(instruments) {
-    found = instruments;
+    const isAwaited = isEntered;
+    [found, isStale, isEntered] = [instruments, false, false];
     list.hidden = !found.length;
     input.setAttribute("aria-expanded", String(found.length > 0));
-    fill(list, found.map((one, place) =>
-      h("li", { role: "option", id: `${id}-${place}`, "aria-selected": "false", onclick: () => pick(place) }, h("span", { class: "symbol" }, one.symbol), h("span", { class: "name" }, one.name), badge(one.mic, "venue"), badge(one.currency, "currency")),
-    ));
+    fill(list, found.map(suggestion));
     mark(-1);
+    if (isAwaited && found.length && input.isConnected) pick(0);
+  }
+
+  function suggestion(one, place) {
+    const picked = () => {
+      pick(place);
+      input.focus();
+    };
+    return h(
+      "li",
+      { role: "option", id: `${id}-${place}`, "aria-selected": "false", onclick: picked },
+      h("span", { class: "symbol" }, one.symbol),
+      h("span", { class: "name" }, one.name),
+      badge(one.mic, "venue"),
+      badge(one.currency, "currency"),
+    );
   }
 
   function mark(place) {
@@ -51,21 +76,33 @@ export function finder(label, chosen) {
   function pick(place) {
     chosen(found[place]);
     input.value = "";
+    forget();
     show([]);
-    input.focus();
   }
 
-  input.addEventListener("input", ask);
+  function enter() {
+    if (active >= 0) pick(active);
+    else if (isStale) isEntered = true;
+    else if (found.length) pick(0);
+  }
+
+  input.addEventListener("input", () => {
+    forget();
+    [isStale, isEntered] = [true, false];
+    mark(-1);
+    ask();
+  });
   input.addEventListener("keydown", (event) => {
     if ((event.key === "ArrowDown" || event.key === "ArrowUp") && found.length) {
       event.preventDefault();
       mark(Math.max(0, Math.min(found.length - 1, active + (event.key === "ArrowDown" ? 1 : -1))));
     } else if (event.key === "Enter") {
       event.preventDefault();
-      if (found.length) pick(Math.max(0, active));
+      enter();
     } else if (event.key === "Escape" && found.length) {
       event.preventDefault();
       event.stopPropagation();
+      forget();
       show([]);
     }
   });

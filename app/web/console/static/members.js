@@ -12,6 +12,7 @@ const known = new Map();
 export function memberEditor(given, changed, signal) {
   let ids = [...given];
   let shown = PAGE;
+  let turn = 0;
   const count = h("p", { role: "status" });
   const list = h("ul", { class: "members", "aria-label": "Listed instruments" });
   const rest = h("p", {});
@@ -32,25 +33,46 @@ export function memberEditor(given, changed, signal) {
   }
 
   async function show() {
+    const mine = ++turn;
     const visible = ids.slice(0, shown);
     fill(count, `${number(ids.length)} ${ids.length === 1 ? "instrument" : "instruments"} listed`);
     const missing = visible.filter((id) => !known.has(id));
     if (missing.length) {
       try {
-        const { data } = await call("/v1/instruments/lookup", { method: "POST", body: { identifiers: missing.map((value) => ({ type: "id", value })) }, signal });
-        data.results.forEach((result, place) => result.matches?.[0] && known.set(missing[place], result.matches[0]));
-      } catch {
+        await learn(missing);
+      } catch (error) {
         if (signal.aborted) return;
+        say(`Names cannot be shown: ${error.message}`);
       }
+      if (mine !== turn) return; // the list is another one by now
     }
-    fill(list, visible.map((id, place) => {
-      const one = known.get(id);
-      return h("li", {}, h("span", { class: "symbol" }, one?.symbol ?? id), h("span", { class: "name" }, one?.name ?? ""), badge(one?.mic, "venue"), badge(one?.currency, "currency"), button("Remove", () => take(id, place), { class: "small", "aria-label": `Remove ${one?.symbol ?? id}` }));
-    }));
+    fill(list, visible.map(member));
     fill(rest, ids.length > shown ? button(`Show more of ${number(ids.length)}`, () => {
       shown += PAGE * 4;
       show();
     }) : null);
+  }
+
+  async function learn(missing) {
+    const identifiers = missing.map((value) => ({ type: "id", value }));
+    const { data } = await call("/v1/instruments/lookup", { method: "POST", body: { identifiers }, signal });
+    for (const [place, { matches }] of data.results.entries()) {
+      if (matches?.[0]) known.set(missing[place], matches[0]);
+    }
+  }
+
+  function member(id, place) {
+    const one = known.get(id);
+    const symbol = one?.symbol ?? id;
+    return h(
+      "li",
+      {},
+      h("span", { class: "symbol" }, symbol),
+      h("span", { class: "name" }, one?.name ?? ""),
+      badge(one?.mic, "venue"),
+      badge(one?.currency, "currency"),
+      button("Remove", () => take(id, place), { class: "small", "aria-label": `Remove ${symbol}` }),
+    );
   }
 
   show();
