@@ -1,6 +1,6 @@
 // One instrument: what it is, its identifiers, where else it is listed, and what happened to it.
 
-import { call } from "./api.js";
+import { call, withQuery } from "./api.js";
 import { badge, button, copyButton, fill, h, number, problemBox, time } from "./dom.js";
 
 const NAMES = { isin: "ISIN", cusip: "CUSIP", sedol: "SEDOL", figi: "FIGI", composite_figi: "Composite FIGI", share_class_figi: "Share-class FIGI", lei: "LEI" };
@@ -10,6 +10,9 @@ const SHOWN = [
   ["Primary listing", (one) => (one.primary ? "yes" : "no")], ["Also known as", (one) => one.aliases.join(", ")], ["Listed", (one) => one.listed_on], ["Delisted", (one) => one.delisted_on],
   ["Tick size", (one) => one.tick_size], ["Lot size", (one) => one.lot_size], ["Version", (one) => String(one.version)],
 ];
+
+const ANY_STATUS = ["active", "suspended", "delisted"];
+const COVERING = matchMedia("(max-width: 50rem)"); // as in console.css: the panel is as wide as the view
 
 /** Opens beside what is there. `closed` is called when it closes, `chosen` for another listing. */
 export function openDetail(root, id, known, closed, chosen) {
@@ -29,6 +32,8 @@ export function openDetail(root, id, known, closed, chosen) {
   };
   document.addEventListener("keydown", onKey);
   root.append(panel);
+  shade();
+  COVERING.addEventListener("change", shade, { signal: leaving.signal });
   title.focus({ preventScroll: true });
   if (known) show(known);
   load();
@@ -38,7 +43,14 @@ export function openDetail(root, id, known, closed, chosen) {
     leaving.abort();
     document.removeEventListener("keydown", onKey);
     panel.remove();
+    shade();
     closed();
+  }
+
+  /** What the panel covers cannot be reached. */
+  function shade() {
+    const isCovered = COVERING.matches && panel.isConnected;
+    for (const one of root.children) if (one !== panel) one.inert = isCovered;
   }
 
   async function load() {
@@ -74,14 +86,34 @@ export function openDetail(root, id, known, closed, chosen) {
     const { isin, share_class_figi: shareClass } = one.identifiers;
     if (!isin && !shareClass) return;
     const [type, value] = isin ? ["isin", isin] : ["share_class_figi", shareClass];
-    const { data } = await call("/v1/instruments/lookup", { method: "POST", body: { identifiers: [{ type, value }] }, signal: leaving.signal });
-    const [{ matches = [], total = 0 }] = data.results;
+    const body = { identifiers: [{ type, value }] };
+    const { data } = await call("/v1/instruments/lookup", { method: "POST", body, signal: leaving.signal });
+    const [{ matches = [], total = 0, partial = false }] = data.results;
+    const least = partial ? "at least " : "";
+    const search = `#${withQuery("/", { q: value, status: ANY_STATUS })}`;
+    const isAll = total === matches.length && !partial;
+    const rest = `${least}${number(total - matches.length)} more: `;
     fill(
       section,
-      h("h3", {}, `Listings of this ${NAMES[type]} (${number(total)})`),
-      h("ul", { class: "listings" }, matches.map((match) =>
-        h("li", {}, match.id === one.id ? h("b", {}, match.symbol) : button(match.symbol, () => chosen(match), { class: "link", "aria-label": `Show ${match.symbol} at ${match.mic ?? match.exchange ?? "no venue"}` }), badge(match.mic ?? match.exchange, "venue"), badge(match.currency, "currency"), match.primary ? badge("primary", "plain") : null, match.status === "active" ? null : badge(match.status, "warn")),
-      )),
+      h("h3", {}, `Listings of this ${NAMES[type]} (${least}${number(total)})`),
+      h("ul", { class: "listings" }, matches.map((match) => listing(match, match.id === one.id))),
+      isAll ? null : h("p", {}, rest, h("a", { href: search }, "search for all")),
+    );
+  }
+
+  function listing(match, isShown) {
+    const venue = match.mic ?? match.exchange;
+    const label = `Show ${match.symbol} at ${venue ?? "no venue"}`;
+    return h(
+      "li",
+      {},
+      isShown
+        ? h("b", {}, match.symbol)
+        : button(match.symbol, () => chosen(match), { class: "link", "aria-label": label }),
+      badge(venue, "venue"),
+      badge(match.currency, "currency"),
+      match.primary ? badge("primary", "plain") : null,
+      match.status === "active" ? null : badge(match.status, "warn"),
     );
   }
 

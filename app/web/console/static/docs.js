@@ -1,6 +1,7 @@
 // Reads /openapi.json to people: every operation, what it takes and what it answers.
 
 import { badge, fill, h, problemBox, settled } from "./dom.js";
+import { offerShortcut } from "./shortcut.js";
 import { offerThemes } from "./theming.js";
 
 const METHODS = ["get", "post", "put", "patch", "delete"];
@@ -8,6 +9,7 @@ const DEEPEST = 6;
 
 const view = document.getElementById("view");
 offerThemes(document.getElementById("theme"));
+offerShortcut(document.getElementById("shortcut"));
 try {
   const response = await fetch("/openapi.json");
   if (!response.ok) throw new Error(`The service answered ${response.status} instead of its description.`);
@@ -28,7 +30,11 @@ function show(document_) {
     tag,
     ofTag: operations.filter((one) => one.tags[0] === tag),
   }));
-  const wanted = h("input", { type: "search", "aria-label": "Find an operation", placeholder: "Find an operation   ( / )", autocomplete: "off", oninput: settled(narrow) });
+  const label = "Find an operation";
+  const wanted = h("input", {
+    type: "search", "aria-label": label, placeholder: label, autocomplete: "off", "data-search": true,
+    oninput: settled(narrow),
+  });
   const menu = groups.map(({ tag, ofTag }) => h("section", {}, h("h2", {}, tag), h("ul", {}, ofTag.map((one) => links.get(one)))));
   const content = groups.map(({ tag, ofTag }) => h("section", {}, h("h2", { class: "tag" }, tag), ofTag.map((one) => sections.get(one))));
   fill(
@@ -52,11 +58,6 @@ function show(document_) {
     for (const [place, { ofTag }] of groups.entries()) menu[place].hidden = content[place].hidden = ofTag.every((one) => sections.get(one).hidden);
   }
 
-  document.addEventListener("keydown", (event) => {
-    if (event.key !== "/" || event.target.closest("input")) return;
-    event.preventDefault();
-    wanted.focus();
-  });
   if (location.hash) document.getElementById(location.hash.slice(1))?.scrollIntoView();
 }
 

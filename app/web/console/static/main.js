@@ -4,6 +4,7 @@ import { service } from "./api.js";
 import { h, problemBox } from "./dom.js";
 import { again, begin, openSession, session, who } from "./session.js";
 import * as search from "./search.js";
+import { offerShortcut } from "./shortcut.js";
 import { offerThemes } from "./theming.js";
 
 const ROUTES = [
@@ -19,9 +20,14 @@ const gone = document.getElementById("gone");
 let shown = { leave() {} };
 let turn = 0;
 
+function address() {
+  const [path, query = ""] = location.hash.slice(1).split("?");
+  return { path, query: new URLSearchParams(query) };
+}
+
 async function show() {
   const mine = ++turn;
-  const [path, query = ""] = location.hash.slice(1).split("?");
+  const { path, query } = address();
   const found = ROUTES.map(([pattern, name, load]) => ({ match: pattern.exec(path), name, load })).find(({ match }) => match);
   shown.leave();
   shown = { leave() {} };
@@ -39,7 +45,7 @@ async function show() {
     if (mine !== turn) return;
     view.replaceChildren();
     view.className = found.name;
-    shown = module.mount(view, { parameter: found.match[1], query: new URLSearchParams(query) });
+    shown = module.mount(view, { parameter: found.match[1], query });
   } catch (error) {
     view.replaceChildren(h("section", { class: "page" }, problemBox(error)));
   }
@@ -57,15 +63,10 @@ document.querySelector(".skip").addEventListener("click", (event) => {
   event.preventDefault();
   view.focus();
 });
-document.addEventListener("keydown", (event) => {
-  const writes = event.target.closest("input, textarea, select, dialog");
-  const wanted = document.querySelector("[data-search]");
-  if (event.key !== "/" || event.ctrlKey || event.metaKey || event.altKey || writes || !wanted) return;
-  event.preventDefault();
-  wanted.focus();
-  wanted.select();
+window.addEventListener("hashchange", () => {
+  const { path, query } = address();
+  if (!shown.follow?.(path, query)) show();
 });
-window.addEventListener("hashchange", show);
 session.addEventListener("change", () => {
   showCaller();
   if (!shown.isEdited?.()) show(); // what somebody wrote outlives a key
@@ -83,6 +84,7 @@ service.addEventListener("back", async () => {
   else show();
 });
 offerThemes(document.getElementById("theme"));
+offerShortcut(document.getElementById("shortcut"));
 await begin();
 showCaller();
 show();

@@ -1,12 +1,13 @@
 // Search as somebody types: facets, hits and more of them, and one of them in detail.
 
 import { call, withQuery } from "./api.js";
-import { badge, fill, h, marked, number, problemBox, settled } from "./dom.js";
+import { badge, button, fill, h, marked, number, problemBox, settled } from "./dom.js";
 import { can } from "./session.js";
 
 const PATH = "/v1/instruments/search";
 const FACETS = { asset_class: "Class", mic: "Venue", currency: "Currency", country: "Country", sector: "Sector" };
 const FACET_VALUES = 5;
+const MOST_VALUES = 100; // as many as the API tells of a facet
 const SORTS = { relevance: "Best match", symbol: "Symbol", name: "Name", "-updated_at": "Last changed" };
 const STATUSES = { "": "Active", "active,suspended,delisted": "Any status", suspended: "Suspended", delisted: "Delisted" };
 const ALIASES = /^(aliases\.\d+|identifiers\.\w+)$/;
@@ -20,10 +21,18 @@ export function mount(root, { query }) {
   let total = 0;
   let active = -1;
   let detail = null;
+  let isCurrent = false; // whether the hits are those of what the field holds
+  let isEntered = false; // whether Enter was pressed before they were
+  let notes = [];
+  let counts = null; // of each facet
+  let within = null; // the same, of what all filters let through
+  const opened = new Set(); // facets of which more is shown
 
   const input = h("input", {
-    type: "search", id: "q", value: state.q, role: "combobox", maxlength: "200", autocomplete: "off", spellcheck: "false", "data-search": true,
-    placeholder: "Name, symbol, ISIN, FIGI …   ( / )", "aria-label": "Search instruments", "aria-controls": "hits", "aria-expanded": "true", "aria-autocomplete": "list",
+    type: "search", id: "q", value: state.q, role: "combobox", maxlength: "200", autocomplete: "off",
+    spellcheck: "false", "data-search": true, placeholder: "Name, symbol, ISIN, FIGI …",
+    "aria-label": "Search instruments", "aria-controls": "hits", "aria-expanded": "true",
+    "aria-autocomplete": "list",
   });
   const sort = select("Order", SORTS, state.sort || "relevance", (value) => change({ sort: value === "relevance" ? "" : value }));
   const status = select("Status", STATUSES, state.status.join(","), (value) => change({ status: value ? value.split(",") : [] }));
@@ -35,8 +44,12 @@ export function mount(root, { query }) {
   let rest = placeholder(true);
   const scroller = h("div", { class: "results" }, list, rest);
 
-  const typed = settled(() => change({ q: input.value }));
-  input.addEventListener("input", typed);
+  const typed = settled(() => change({}));
+  input.addEventListener("input", () => {
+    [isCurrent, isEntered] = [false, false];
+    mark(-1);
+    typed();
+  });
   for (const target of [input, list]) target.addEventListener("keydown", move);
   list.addEventListener("click", (event) => {
     const row = event.target.closest("[role=option]");
@@ -49,14 +62,13 @@ export function mount(root, { query }) {
 
   function change(changes) {
     typed.cancel();
-    Object.assign(state, changes);
+    Object.assign(state, { q: input.value, ...changes });
     remember();
     ask();
   }
 
   function remember(push = false) {
-    const { q, sort: order, status: statuses, open: opened, filters } = state;
-    const address = `#${withQuery("/", { q, sort: order, status: statuses, open: opened, ...filters })}`;
+    const address = addressOf(state);
     if (address !== location.hash) history[push ? "pushState" : "replaceState"](null, "", address);
   }
 
@@ -69,39 +81,68 @@ export function mount(root, { query }) {
     const mine = ++turn;
     asking.abort();
     asking = new AbortController();
+    [isCurrent, next] = [false, null];
     if (!can("instruments:read")) {
       show([], null, 0, []);
       fill(summary, "Sign in with a key that has the scope instruments:read to search.");
       return;
     }
     scroller.setAttribute("aria-busy", "true");
-    const { signal } = asking;
     try {
-      const filtered = Object.keys(state.filters);
-      const whole = call(PATH, { signal, query: { ...asked(), facets: Object.keys(FACETS).join(","), facet_limit: FACET_VALUES } });
-      // What else a filter would find is counted as if it were not set.
-      const others = filtered.map((name) =>
-        call(PATH, { signal, query: { ...asked(), [name]: [], highlight: "", sort: "", limit: 1, facets: name, facet_limit: FACET_VALUES } }),
-      );
-      const answers = await Promise.all([whole, ...others]);
+      const apart = Object.keys(FACETS).filter((name) => state.filters[name] || opened.has(name));
+      const [{ data, headers }, ...counted] = await Promise.all([askWhole(), ...apart.map(countApart)]);
       if (mine !== turn) return;
-      const [{ data, headers }, ...counted] = answers;
-      const counts = { ...data.facets };
-      filtered.forEach((name, place) => (counts[name] = counted[place].data.facets?.[name] ?? counts[name]));
       show(data.hits, data.next_cursor, data.total, data.highlights ?? []);
-      showFacets(data.facets ? counts : null);
-      fill(summary, h("b", {}, `${data.total_is_exact ? "" : "about "}${number(data.total)} ${data.total === 1 ? "instrument" : "instruments"}`), h("span", {}, told(headers)));
-      fill(notice, remarks(data, headers));
+      within = data.facets ?? null;
+      const recounted = apart.map((name, place) => ({ [name]: counted[place] }));
+      counts = within && Object.assign({ ...within }, ...recounted);
+      showFacets();
+      fill(summary, h("b", {}, totalOf(data)), h("span", {}, told(headers)));
+      notes = remarks(data, headers);
+      fill(notice, notes);
+      if (isEntered && hits.length) open(0);
     } catch (error) {
       if (mine !== turn || error.name === "AbortError") return;
-      fill(notice, problemBox(error));
+      show([], null, 0, []); // those of another question would be taken for an answer
+      [counts, within, notes] = [null, null, []];
+      showFacets();
+      fill(summary);
+      fail(error, ask);
     } finally {
-      if (mine === turn) scroller.removeAttribute("aria-busy");
+      if (mine === turn) {
+        isEntered = false;
+        scroller.removeAttribute("aria-busy");
+      }
     }
   }
 
+  function askWhole() {
+    const most = Math.max(FACET_VALUES, ...Object.values(state.filters).map((values) => values.length));
+    const query = { ...asked(), facets: Object.keys(FACETS).join(","), facet_limit: most };
+    return call(PATH, { signal: asking.signal, query });
+  }
+
+  /** The values of one filter, counted as if it were not set. */
+  async function countApart(name) {
+    const facet_limit = opened.has(name) ? MOST_VALUES : FACET_VALUES;
+    const query = { ...asked(), [name]: [], highlight: "", sort: "", limit: 1, facets: name, facet_limit };
+    const { data } = await call(PATH, { signal: asking.signal, query });
+    return data.facets?.[name];
+  }
+
+  /** What went wrong, with a way to try again where that may help. */
+  function fail(error, retry) {
+    const again = () => {
+      fill(notice, notes);
+      list.focus({ preventScroll: true });
+      retry();
+    };
+    const mayPass = error.status === 429 || error.status >= 500;
+    fill(notice, problemBox(error), mayPass ? button("Try again", again, { class: "small" }) : null);
+  }
+
   function show(found, cursor, count, highlights) {
-    [hits, next, total, active] = [[], cursor, count, -1];
+    [hits, next, total, active, isCurrent] = [[], cursor, count, -1, true];
     scroller.scrollTop = 0;
     list.replaceChildren();
     add(found, highlights);
@@ -128,17 +169,31 @@ export function mount(root, { query }) {
       if (mine !== turn) return;
       next = data.next_cursor;
       add(data.hits, data.highlights ?? []);
+      fill(notice, notes);
     } catch (error) {
       if (mine !== turn || error.name === "AbortError") return;
-      if (error.status === 410) ask(); // the index was rebuilt meanwhile
-      else fill(notice, problemBox(error));
+      if (error.status === 410) {
+        ask(); // the index was rebuilt meanwhile
+        return;
+      }
+      next = cursor;
+      fail(error, more);
     }
   }
 
-  function showFacets(counts) {
+  function showFacets() {
     const held = facets.contains(document.activeElement) ? document.activeElement.dataset.key : null;
-    fill(facets, Object.entries(FACETS).map(([name, label]) => facet(name, label, counts?.[name], state.filters[name] ?? [], toggle)));
+    fill(facets, Object.keys(FACETS).map(shownFacet));
     if (held) [...facets.querySelectorAll("button")].find((one) => one.dataset.key === held)?.focus();
+  }
+
+  function shownFacet(name) {
+    const chosen = state.filters[name] ?? [];
+    const isOpened = opened.has(name);
+    const limit = isOpened ? MOST_VALUES : FACET_VALUES;
+    const shown = valuesShown(counts?.[name], within?.[name], chosen, limit);
+    const rest = othersOf(name, othersThan(shown, counts?.[name]), isOpened, expand);
+    return facet(name, shown, chosen, toggle, rest);
   }
 
   function toggle(name, value) {
@@ -146,6 +201,29 @@ export function mount(root, { query }) {
     const values = chosen.includes(value) ? chosen.filter((one) => one !== value) : [...chosen, value];
     const { [name]: _, ...others } = state.filters;
     change({ filters: values.length ? { ...others, [name]: values } : others });
+  }
+
+  function expand(name) {
+    if (opened.delete(name)) {
+      showFacets();
+      return;
+    }
+    opened.add(name);
+    if (isCurrent) recount(name);
+    else ask(); // the answer that is on its way has less
+  }
+
+  async function recount(name) {
+    const mine = turn;
+    try {
+      const counted = await countApart(name);
+      if (mine !== turn) return;
+      counts = { ...counts, [name]: counted };
+      showFacets();
+    } catch (error) {
+      if (mine !== turn || error.name === "AbortError") return;
+      fail(error, () => recount(name));
+    }
   }
 
   function mark(place) {
@@ -165,9 +243,11 @@ export function mount(root, { query }) {
     if (event.key in steps && hits.length) {
       event.preventDefault();
       mark(Math.max(0, Math.min(hits.length - 1, active + steps[event.key])));
-    } else if (event.key === "Enter" && hits.length) {
+    } else if (event.key === "Enter") {
       event.preventDefault();
-      open(Math.max(0, active));
+      if (active >= 0) open(active);
+      else if (!isCurrent) isEntered = true;
+      else if (hits.length) open(0);
     } else if (event.key === "Escape" && !detail && event.target === input && input.value) {
       input.value = "";
       change({ q: "" });
@@ -192,7 +272,7 @@ export function mount(root, { query }) {
       detail = null;
       state.open = "";
       remember();
-      (from?.isConnected && from !== document.body ? from : input).focus();
+      (from?.isConnected && from !== document.body ? from : input).focus({ preventScroll: true });
     }, (other) => {
       state.open = other.id;
       remember(true);
@@ -207,11 +287,21 @@ export function mount(root, { query }) {
     shown?.close();
   }
 
-  if (!facets.children.length) showFacets(null);
+  if (!facets.children.length) showFacets();
   if (state.open) reveal(state.open, null);
   else if (matchMedia("(pointer: fine)").matches) requestAnimationFrame(() => input.focus({ preventScroll: true }));
   return {
     again: ask,
+    /** Takes an address that differs in what is open alone; others are for a new search. */
+    follow(path, query) {
+      const wanted = read(query);
+      const isSame = addressOf({ ...wanted, open: "" }) === addressOf({ ...state, open: "" });
+      if (!isSame || !/^\/?$/.test(path)) return false;
+      state.open = wanted.open;
+      if (wanted.open) reveal(wanted.open, hits.find(({ id }) => id === wanted.open) ?? null);
+      else detail?.close();
+      return true;
+    },
     leave() {
       turn += 1;
       typed.cancel();
@@ -226,6 +316,15 @@ function read(query) {
   const filters = {};
   for (const name of Object.keys(FACETS)) if (query.has(name)) filters[name] = query.getAll(name);
   return { q: query.get("q") ?? "", sort: query.get("sort") ?? "", status: query.getAll("status"), open: query.get("open") ?? "", filters };
+}
+
+function addressOf({ q, sort, status, open, filters }) {
+  const ordered = Object.fromEntries(Object.keys(FACETS).map((name) => [name, filters[name]]));
+  return `#${withQuery("/", { q, sort, status, open, ...ordered })}`;
+}
+
+function totalOf({ total, total_is_exact: isExact }) {
+  return `${isExact ? "" : "about "}${number(total)} ${total === 1 ? "instrument" : "instruments"}`;
 }
 
 /** Room for the hits that are to come. */
@@ -253,18 +352,55 @@ export function row(hit, highlights, place, total) {
   );
 }
 
-function facet(name, label, counts, chosen, toggle) {
-  const values = counts?.values ?? [];
-  const missing = chosen.filter((value) => !values.some((one) => one.value === value)).map((value) => ({ value, count: null }));
-  const shown = [...missing, ...values].slice(0, FACET_VALUES);
+/** The most frequent values of a facet, `limit` of them, and in any case those that are chosen. */
+function valuesShown(counts, within, chosen, limit) {
+  const frequent = (counts?.values ?? []).slice(0, limit);
+  const missing = chosen.filter((value) => !frequent.some((one) => one.value === value));
+  const room = Math.max(0, limit - chosen.length);
+  const unchosen = frequent.filter((one) => !chosen.includes(one.value)).slice(0, room);
+  return [
+    ...missing.map((value) => ({ value, count: within && countOf(value, within) })),
+    ...frequent.filter((one) => chosen.includes(one.value) || unchosen.includes(one)),
+  ];
+}
+
+function countOf(value, { values }) {
+  return values.find((one) => one.value === value)?.count ?? 0;
+}
+
+/** How many hits have other values than those that are shown. */
+function othersThan(shown, counts) {
+  const sum = (values) => values.reduce((before, { count }) => before + count, 0);
+  return counts ? sum(counts.values) + counts.other - sum(shown) : 0;
+}
+
+function othersOf(name, others, isOpened, expand) {
+  const text = others > 0 ? `${number(others)} in others` : "";
+  const more = { "data-key": `more ${name}`, "aria-expanded": String(isOpened) };
+  if (isOpened) return [button("Fewer", () => expand(name), more), ` ${text}`];
+  return text ? button(`More (${text})`, () => expand(name), more) : null;
+}
+
+function facet(name, shown, chosen, toggle, rest) {
+  const value = (one) => h("li", {}, facetValue(name, one, chosen.includes(one.value), toggle));
   return h(
     "section",
-    { class: "facet", "aria-label": label },
-    h("h2", {}, label),
-    h("ul", {}, shown.map(({ value, count }) =>
-      h("li", {}, h("button", { type: "button", "data-key": `${name}=${value}`, "aria-pressed": String(chosen.includes(value)), onclick: () => toggle(name, value) }, h("span", {}, value.replace("_", " ")), h("span", { class: "count" }, count === null ? "" : number(count)))),
-    )),
-    h("p", { class: "others" }, counts?.other ? `${number(counts.other)} in others` : ""),
+    { class: "facet", "aria-label": FACETS[name] },
+    h("h2", {}, FACETS[name]),
+    h("ul", {}, shown.map(value)),
+    h("p", { class: "others" }, rest),
+  );
+}
+
+function facetValue(name, { value, count }, isChosen, toggle) {
+  return h(
+    "button",
+    {
+      type: "button", "data-key": `${name}=${value}`, "aria-pressed": String(isChosen),
+      onclick: () => toggle(name, value),
+    },
+    h("span", {}, value.replace("_", " ")),
+    h("span", { class: "count" }, count === null || count === undefined ? "" : number(count)),
   );
 }
 
