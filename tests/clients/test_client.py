@@ -2,7 +2,10 @@
 
 import asyncio
 import logging
+import threading
 from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import Future
 from contextlib import aclosing
 from typing import Any
 
@@ -25,7 +28,7 @@ from instrument_registry_client import (
 from instrument_registry_client.models import Identifier, Profile, ProfileDocument, ProfilePatch
 
 from app.auth.api_keys import key_hash
-from app.domain.access import PROFILES_READ
+from app.domain.access import PROFILES_READ, PROFILES_WRITE
 from app.embedded.children import free_port
 from app.store.api_keys import add_key
 from app.store.postgres import Connection
@@ -117,8 +120,9 @@ async def test_lookups_of_any_length_keep_their_order(registry: RegistryClient, 
     ]
     asked[1501] = {"type": "id", "value": "ins_999999"}
     asked[2002] = {"type": "isbn", "value": "1"}  # type: ignore[call-overload]
-    results = await registry.lookup(iter(asked))
-    assert len(results) == 2500
+    told: list[int] = []
+    results = await registry.lookup(iter(asked), progress=told.append)
+    assert len(results) == 2500 and sorted(told) == [500, 1000, 1000]
     for n, result in enumerate(results):
         if n == 1501:
             assert result["matches"] == []
@@ -187,6 +191,32 @@ async def test_what_may_have_been_carried_out_is_not_repeated_without_a_key(
         line.answers_to_lose = 1
         assert (await far.index.state())["rows"] == COUNT  # a reading is
         assert line.connections == 3
+
+
+async def test_a_lookup_is_a_reading(url: str, registry: RegistryClient, ids: list[str]) -> None:
+    asked: list[Identifier] = [{"type": "id", "value": ids[1]}]
+    async with line_to(url) as line, RegistryClient(line.url, KEY, retries=SOON) as far:
+        line.answers_to_lose = 1
+        assert (await far.lookup(asked))[0]["matches"][0]["symbol"] == "S01"
+        assert line.connections == 2, "it was tried again"
+        line.answers_to_lose = SOON.attempts
+        with pytest.raises(Unreachable) as caught:
+            await far.lookup(asked)
+        assert not caught.value.outcome_unknown and line.answers_to_lose == 0
+
+
+async def test_a_key_that_may_not_read_is_told_of_the_lost_race(
+    url: str, registry: RegistryClient, ids: list[str], database_url: str
+) -> None:
+    await add_key(database_url, owner="alice", scopes=(PROFILES_WRITE,), secret_sha256=key_hash("writer"))
+    profile_id = await make_profile(registry, ids)
+    async with RegistryClient(url, "writer", retries=SOON) as writer:
+        await writer.profiles.patch(profile_id, {"description": "x"}, etag='"1"')
+        with pytest.raises(PreconditionFailed):
+            await writer.profiles.patch(profile_id, {"description": "y"}, etag='"1"')
+        await writer.profiles.delete(profile_id, etag='"2"')
+        with pytest.raises(NotFound):
+            await writer.profiles.delete(profile_id, etag='"2"')
 
 
 def append(text: str) -> Any:
@@ -317,6 +347,55 @@ async def test_the_facade_needs_no_event_loop(url: str, registry: RegistryClient
 
     async with asyncio.timeout(WAIT_S * 2):
         await asyncio.to_thread(blocking)
+
+
+def on_a_thread(work: Callable[[], Any]) -> asyncio.Future[Any]:
+    """What it returns, on a thread that nobody waits for when a test has failed."""
+    outcome: Future[Any] = Future()
+
+    def run() -> None:
+        try:
+            outcome.set_result(work())
+        except BaseException as error:
+            outcome.set_exception(error)
+
+    threading.Thread(target=run, daemon=True).start()
+    return asyncio.wrap_future(outcome)
+
+
+async def test_closing_ends_what_another_thread_waits_for(
+    url: str, registry: RegistryClient, ids: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "instrument_registry_client")
+    profile_id = await make_profile(registry, ids)
+    for_ever = RetryPolicy(first_wait_s=1e9, longest_wait_s=1e9)
+    async with line_to(url) as line, asyncio.timeout(WAIT_S):
+        client = sync.RegistryClient(line.url, KEY, retries=for_ever)
+        await on_a_thread(client.__enter__)
+        events = client.profiles.stream(profile_id)
+        assert (await on_a_thread(lambda: next(events))).kind == "ready"
+        waiting = on_a_thread(lambda: next(events))
+        line.cut()
+        while "connecting again" not in caplog.text:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        await on_a_thread(lambda: client.__exit__(None, None, None))
+        with pytest.raises(RuntimeError, match="closed meanwhile"):
+            await waiting
+
+
+async def test_an_iterator_may_be_collected_on_the_loops_thread(
+    url: str, registry: RegistryClient, ids: list[str]
+) -> None:
+    profile_id = await make_profile(registry, ids)
+
+    def blocking() -> None:
+        with sync.RegistryClient(url, KEY, retries=SOON) as client:
+            streams = [client.profiles.stream(profile_id)]
+            assert next(streams[0]).kind == "ready"
+            client.profiles.edit(profile_id, lambda _: streams.clear())
+
+    async with asyncio.timeout(WAIT_S):
+        await on_a_thread(blocking)
 
 
 async def test_a_job_under_way_is_named(registry: RegistryClient, ids: list[str]) -> None:

@@ -1,6 +1,6 @@
 """The client: instruments here, profiles and the index as parts of it."""
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 from typing import Final, Self, Unpack
@@ -138,9 +138,14 @@ class RegistryClient:
             if (before := page["next_before"]) is None:
                 return
 
-    async def lookup(self, identifiers: Iterable[Identifier]) -> list[LookupResult]:
-        """One result for each, in order, of any number: asked for a thousand at a time."""
-        return await look_up(self._transport, identifiers)
+    async def lookup(
+        self, identifiers: Iterable[Identifier], *, progress: Callable[[int], None] | None = None
+    ) -> list[LookupResult]:
+        """One result for each, in order, of any number: asked for a thousand at a time.
+
+        `progress` is called with how many more have been looked up.
+        """
+        return await look_up(self._transport, identifiers, progress)
 
     def export(self) -> AbstractAsyncContextManager[Export]:
         """All instruments as they are at one moment: `async with client.export() as export`."""

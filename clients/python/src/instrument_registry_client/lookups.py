@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from instrument_registry_client.models import Identifier, LookupResult
@@ -14,14 +14,23 @@ AT_ONCE: Final = 4
 _PLACE: Final = re.compile(r"\bidentifiers\[(\d+)\]")
 
 
-async def look_up(transport: Transport, identifiers: Iterable[Identifier]) -> list[LookupResult]:
+async def look_up(
+    transport: Transport, identifiers: Iterable[Identifier], progress: Callable[[int], None] | None
+) -> list[LookupResult]:
     """One result for each, in order. Raises ClientError; the batches under way are given up then."""
     asked = list(identifiers)
-    if len(asked) <= MAX_IDENTIFIERS:
-        return await _batch(transport, asked) if asked else []
     starts = iter(range(0, len(asked), MAX_IDENTIFIERS))
     found: dict[int, list[LookupResult]] = {}
-    workers = [asyncio.create_task(_work(transport, asked, starts, found)) for _ in range(AT_ONCE)]
+
+    async def work() -> None:
+        for start in starts:
+            found[start] = await _batch(transport, asked[start : start + MAX_IDENTIFIERS])
+            for result in found[start]:
+                _shift(result, start)
+            if progress is not None:
+                progress(len(found[start]))
+
+    workers = [asyncio.create_task(work()) for _ in range(AT_ONCE)]
     try:
         await asyncio.gather(*workers)
     finally:
@@ -31,18 +40,13 @@ async def look_up(transport: Transport, identifiers: Iterable[Identifier]) -> li
     return [result for start in sorted(found) for result in found[start]]
 
 
-async def _work(
-    transport: Transport, asked: list[Identifier], starts: Iterator[int], found: dict[int, list[LookupResult]]
-) -> None:
-    for start in starts:
-        found[start] = await _batch(transport, asked[start : start + MAX_IDENTIFIERS])
-        for result in found[start]:
-            _shift(result, start)
-
-
 async def _batch(transport: Transport, identifiers: list[Identifier]) -> list[LookupResult]:
     answer = await transport.send(
-        "POST", "/v1/instruments/lookup", document={"identifiers": identifiers}, repeatable=True
+        "POST",
+        "/v1/instruments/lookup",
+        document={"identifiers": identifiers},
+        repeatable=True,
+        reading=True,
     )
     results: list[LookupResult] = answer.json()["results"]
     return results

@@ -7,7 +7,7 @@ from urllib.parse import quote
 from uuid import uuid4
 
 from instrument_registry_client import streams
-from instrument_registry_client.errors import IncompleteAnswer, NotFound, PreconditionFailed
+from instrument_registry_client.errors import IncompleteAnswer, NotAllowed, NotFound, PreconditionFailed
 from instrument_registry_client.models import (
     Instrument,
     MemberEditReport,
@@ -217,11 +217,15 @@ class Profiles:
         return _versioned(answer)
 
     async def _carried_out(self, profile_id: str, request_id: str) -> bool:
-        """Whether an attempt of this request took effect, though its answer was lost.
+        """Whether an attempt of this request is known to have taken effect, though its answer was lost.
 
         Not asked only after a retry of ours: aiohttp itself repeats a PUT or DELETE on a fresh connection.
+        A key that may not read (profiles:read) does not learn it.
         """
-        page = await self.events_page(profile_id, limit=_EVENTS_LOOKED_AT)
+        try:
+            page = await self.events_page(profile_id, limit=_EVENTS_LOOKED_AT)
+        except NotAllowed:
+            return False
         return any(event["request_id"] == request_id for event in page["events"])
 
 

@@ -7,7 +7,8 @@ client.
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from concurrent.futures import CancelledError, Future
+from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import Any, Self, TypeVar, Unpack
 
@@ -47,6 +48,8 @@ class LoopThread:
     def __init__(self) -> None:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
+        self._lock = threading.RLock()
+        """Nothing is given to the loop once its end has begun."""
 
     def open(self) -> None:
         self._loop = asyncio.new_event_loop()
@@ -56,19 +59,20 @@ class LoopThread:
         self._thread.start()
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
-        """What it returns or raises. An interrupt of the waiting thread cancels it."""
-        if self._loop is None:
-            work.close()
+        """What it returns or raises. An interrupt of the waiting thread cancels it, and so does `close`."""
+        future = self._begin(work)
+        if future is None:
             raise RuntimeError("the client is not open; use it inside `with`")
-        future = asyncio.run_coroutine_threadsafe(work, self._loop)
         try:
             return future.result()
+        except CancelledError:
+            raise RuntimeError("the client was closed meanwhile") from None
         except BaseException:
             future.cancel()
             raise
 
     def iterate(self, items: AsyncIterator[T]) -> Generator[T]:
-        """Each item when it is asked for; closed on the loop's thread."""
+        """Each item when it is asked for; closed on the loop's thread, by `close` if not before."""
         try:
             while True:
                 try:
@@ -76,16 +80,43 @@ class LoopThread:
                 except StopAsyncIteration:
                     return
         finally:
-            if self._loop is not None:
-                self.run(_close(items))
+            closing = self._begin(_close(items))
+            # Where this generator is collected on the loop's own thread, waiting would never end.
+            if closing is not None and threading.current_thread() is not self._thread:
+                with suppress(CancelledError):
+                    closing.result()
 
-    def close(self) -> None:
-        loop, thread = self._loop, self._thread
-        self._loop = self._thread = None
-        if loop is not None and thread is not None:
+    def close(self, last: Coroutine[Any, Any, None]) -> None:
+        """Cancel what runs, do `last`, and end the thread."""
+        with self._lock:
+            loop, self._loop = self._loop, None
+        if loop is None or self._thread is None:
+            last.close()
+            return
+        try:
+            asyncio.run_coroutine_threadsafe(_end(last), loop).result()
+        finally:
             loop.call_soon_threadsafe(loop.stop)
-            thread.join()
+            self._thread.join()
             loop.close()
+
+    def _begin(self, work: Coroutine[Any, Any, T]) -> Future[T] | None:
+        """None where the loop is closed."""
+        with self._lock:
+            if self._loop is None:
+                work.close()
+                return None
+            return asyncio.run_coroutine_threadsafe(work, self._loop)
+
+
+async def _end(last: Coroutine[Any, Any, None]) -> None:
+    loop = asyncio.get_running_loop()
+    tasks = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    await loop.shutdown_asyncgens()
+    await last
 
 
 async def _next(items: AsyncIterator[T]) -> T:
@@ -256,10 +287,7 @@ class RegistryClient:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        try:
-            self._loop.run(self._client.__aexit__(kind, error, trace))
-        finally:
-            self._loop.close()
+        self._loop.close(self._client.__aexit__(kind, error, trace))
 
     def search(self, q: str = "", **options: Unpack[SearchOptions]) -> SearchPage:
         return self._loop.run(self._client.search(q, **options))
@@ -286,8 +314,11 @@ class RegistryClient:
     def history_all(self, instrument_id: str) -> Iterator[HistoryEntry]:
         return self._loop.iterate(self._client.history_all(instrument_id))
 
-    def lookup(self, identifiers: Iterable[Identifier]) -> list[LookupResult]:
-        return self._loop.run(self._client.lookup(identifiers))
+    def lookup(
+        self, identifiers: Iterable[Identifier], *, progress: Callable[[int], None] | None = None
+    ) -> list[LookupResult]:
+        """`progress` is called on the loop's thread: it must not use this client."""
+        return self._loop.run(self._client.lookup(identifiers, progress=progress))
 
     @contextmanager
     def export(self) -> Iterator[Export]:

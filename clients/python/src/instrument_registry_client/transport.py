@@ -109,10 +109,12 @@ class Transport:
         headers: Mapping[str, str] | None = None,
         request_id: str | None = None,
         repeatable: bool,
+        reading: bool = False,
     ) -> Answer:
         """The answer, when it is a good one. Raises ClientError.
 
-        Every attempt carries the request id, if one is given.
+        Every attempt carries the request id, if one is given. `reading`: it changes nothing, whatever its
+        method; a GET never does.
         """
         sent = dict(headers or {})
         if request_id is not None:
@@ -129,7 +131,7 @@ class Transport:
             except ClientError as error:
                 certain = _is_certainly_not_done(error)
                 outcome_unknown |= not certain
-                error.outcome_unknown = outcome_unknown and method != "GET"
+                error.outcome_unknown = outcome_unknown and not (reading or method == "GET")
                 retried = is_worth_a_retry(error) and (repeatable or certain)
                 if not retried or not self.retries.allows(attempt, error.retry_after_s):
                     raise
