@@ -28,7 +28,7 @@ from app.embedded.children import EmbeddedError
 from app.environment import SettingsError
 from app.ingest.rows import ImportFailed
 from app.settings import Settings
-from app.terminal import completing, fail, output
+from app.terminal import AsJson, completing, fail, output, print_json, run_command
 
 INDEXER_COMMANDS: Final = ("run", "refresh", "rebuild", "rollback", "status", "verify")
 LOADTEST_COMMANDS: Final = ("burst", "sustained")
@@ -54,24 +54,27 @@ cli.add_typer(slo, name="slo")
 cli.add_typer(rollout, name="rollout")
 
 
-def main() -> None:
-    """Run a command; what it cannot do is said in one line, and the exit status is 1."""
-    try:
-        cli()
-    except (RegistryError, SettingsError, EmbeddedError, ImportFailed, OSError) as error:
-        fail(str(error))
+def main() -> NoReturn:
+    """Run the command that the arguments name."""
+    run_command(
+        cli, "instrument-registry", RegistryError, SettingsError, EmbeddedError, ImportFailed, OSError
+    )
 
 
 @cli.command()
-def migrate() -> None:
+def migrate(as_json: AsJson = False) -> None:
     """Bring the database's schema up to date.
 
     Example: REGISTRY_DATABASE_URL=postgresql://... instrument-registry migrate
     """
-    from app.store.migrate import upgrade
+    from app.store.migrate import current_revision, upgrade
 
-    asyncio.run(upgrade(Settings.from_environment().needed_database_url()))
-    output.print("The schema is up to date.")
+    url = Settings.from_environment().needed_database_url()
+    asyncio.run(upgrade(url))
+    if as_json:
+        print_json({"revision": asyncio.run(current_revision(url))})
+    else:
+        output.print("The schema is up to date.")
 
 
 @cli.command()

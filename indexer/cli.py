@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import AsyncIterator
 from dataclasses import asdict
-from typing import Annotated, Final
+from typing import Annotated, Final, NoReturn
 
 import typer
 import uvloop
@@ -36,7 +36,7 @@ from app.store.index_view import IndexView, read_index_view
 from app.store.index_writer import shown_token
 from app.store.postgres import open_connection
 from app.store.redis import open_search_redis
-from app.terminal import AsJson, fail, messages, output, print_json
+from app.terminal import AsJson, messages, output, print_json, run_command
 from indexer.health import health_server
 from indexer.runner import SETTLE_INTERVALS, RunnerSettings, run, until_first
 from indexer.shown import print_drift, print_repair, print_status
@@ -54,12 +54,9 @@ _REDIS_POOL_SIZE: Final = 16
 _POLL_S: Final = 0.1
 
 
-def main() -> None:
-    """Run a command; what it cannot do is said in one line, and the exit status is 1."""
-    try:
-        cli(prog_name="instrument-registry indexer")
-    except (RegistryError, SettingsError, OSError) as error:
-        fail(str(error))
+def main() -> NoReturn:
+    """Run the command that the arguments name."""
+    run_command(cli, "instrument-registry indexer", RegistryError, SettingsError, OSError)
 
 
 @cli.command("run")
@@ -93,37 +90,36 @@ def run_loop() -> None:
 
 
 @cli.command()
-def refresh() -> None:
+def refresh(as_json: AsJson = False) -> None:
     """One refresh now: by the indexer that leads, or by this command if none does.
 
     Example: instrument-registry indexer refresh
     """
     job = uvloop.run(_request(JobKind.REFRESH, watch=False))
-    output.print("The index is level with Postgres.")
-    _print_parked(job)
+    _print_done(job, "The index is level with Postgres.", as_json=as_json)
 
 
 @cli.command()
 def rebuild(
     watch: Annotated[bool, typer.Option("--watch", help="Show a progress bar.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Build the next generation beside the live one and swap; searches go on meanwhile.
 
     Example: instrument-registry indexer rebuild --watch
     """
     job = uvloop.run(_request(JobKind.REBUILD, watch=watch))
-    output.print("The new generation is live.")
-    _print_parked(job)
+    _print_done(job, "The new generation is live.", as_json=as_json)
 
 
 @cli.command()
-def rollback() -> None:
+def rollback(as_json: AsJson = False) -> None:
     """Back to the generation that was live before, in one step; it was kept level with Postgres.
 
     Example: instrument-registry indexer rollback
     """
     job = uvloop.run(_request(JobKind.ROLLBACK, watch=False))
-    output.print(f"Generation {job.generation} is live again.")
+    _print_done(job, f"Generation {job.generation} is live again.", as_json=as_json)
 
 
 @cli.command()
@@ -165,7 +161,12 @@ def verify_index(
         sys.exit(1)
 
 
-def _print_parked(job: Job) -> None:
+def _print_done(job: Job, said: str, *, as_json: bool) -> None:
+    """That a job was carried out; as JSON the job, as `GET /v1/admin/index/jobs/{id}` has it."""
+    if as_json:
+        print_json(asdict(job))
+        return
+    output.print(said)
     if parked := (job.checks or {}).get("parked"):
         output.print(f"But for {parked:,} parked rows; instrument-registry indexer status names them.")
 

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import orjson
 import typer
@@ -14,7 +14,7 @@ from app.commands.running_service import DEFAULT_URL, demo_connection
 from app.embedded.children import EmbeddedError
 from app.environment import EnvironmentModel, SettingsError
 from app.settings import Settings
-from app.terminal import fail, messages, output, print_table
+from app.terminal import fail, messages, output, print_table, run_command
 from loadtests.report import html_report
 from loadtests.run import Options, run
 from loadtests.shapes import SHAPES_FILE, LoadTestError
@@ -72,12 +72,9 @@ class _LoadSettings(EnvironmentModel):
     load_key: SecretStr | None = None
 
 
-def main() -> None:
-    """Run a command; what it cannot do is said in one line, and the exit status is 1."""
-    try:
-        cli(prog_name="instrument-registry loadtest")
-    except (LoadTestError, SettingsError, EmbeddedError, OSError) as error:
-        fail(str(error))
+def main() -> NoReturn:
+    """Run the command that the arguments name."""
+    run_command(cli, "instrument-registry loadtest", LoadTestError, SettingsError, EmbeddedError, OSError)
 
 
 @cli.command()

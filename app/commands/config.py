@@ -15,7 +15,7 @@ from app.logs import configure_logs
 from app.parameters.definitions import DEFINITIONS, Definition, Parameters, Value
 from app.release.configuration import VERIFICATION_FILE
 from app.settings import Settings
-from app.terminal import fail, messages, output, print_table, printable
+from app.terminal import AsJson, fail, messages, output, print_json, print_table, printable
 
 config = typer.Typer(
     no_args_is_help=True, help="The parameters, and the configuration service that may set them."
@@ -29,9 +29,25 @@ class Registered:
     held: object
     """What is registered now."""
 
+    def problem(self) -> str | None:
+        """Why that cannot be used."""
+        try:
+            self.definition.checked(self.held)
+        except ValueError as problem:
+            return str(problem)
+        return None
+
+    def document(self) -> dict[str, object]:
+        return {
+            "name": self.definition.name,
+            "value": self.held,
+            "new": self.is_new,
+            "problem": self.problem(),
+        }
+
 
 @config.command("show")
-def show(as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False) -> None:
+def show(as_json: AsJson = False) -> None:
     """Show the parameters as they hold in this environment, and where each has its value from.
 
     Those of a running process are at /v1/admin/config.
@@ -40,7 +56,7 @@ def show(as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = Fal
     """
     shown = asyncio.run(_read(_settings()))
     if as_json:
-        output.out(_json(shown).decode(), highlight=False)
+        print_json(shown)
         return
     if (service := shown["service"]) is None:
         messages.print("No configuration service; REGISTRY_CONFIG_URL names one.")
@@ -67,7 +83,7 @@ def show(as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = Fal
 
 
 @config.command("register")
-def register() -> None:
+def register(as_json: AsJson = False) -> None:
     """Register what is missing with the configuration service, by its default; nothing is overwritten.
 
     Example: REGISTRY_CONFIG_URL=etcd://host:2379 instrument-registry config register
@@ -77,17 +93,18 @@ def register() -> None:
         raise SettingsError(
             "REGISTRY_CONFIG_URL: is not set; name the configuration service, for example etcd://host:2379"
         )
-    for one in asyncio.run(_register(settings)):
-        name, default = one.definition.name, _text(one.definition.default)
+    registered = asyncio.run(_register(settings))
+    if as_json:
+        print_json([one.document() for one in registered])
+        return
+    for one in registered:
+        name = one.definition.name
         if one.is_new:
-            output.print(f"{name}: registered as {default}")
-            continue
-        try:
-            value = one.definition.checked(one.held)
-        except ValueError as problem:
-            output.print(f"{name}: was registered and stays, but {printable(str(problem))}")
+            output.print(f"{name}: registered as {_text(one.definition.default)}")
+        elif (problem := one.problem()) is not None:
+            output.print(f"{name}: was registered and stays, but {printable(problem)}")
         else:
-            output.print(f"{name}: was registered and stays {_text(value)}")
+            output.print(f"{name}: was registered and stays {_text(one.definition.checked(one.held))}")
 
 
 @config.command("verify")
@@ -96,6 +113,7 @@ def verify_config(
     source: Annotated[
         Path, typer.Option(help="The clone whose commit this is evidence for; none is named outside of one.")
     ] = Path(),
+    as_json: AsJson = False,
 ) -> None:
     """Write whether every parameter is registered and may be used; exit status 1 where one is not.
 
@@ -109,9 +127,12 @@ def verify_config(
         file.write_bytes(_json(document) + b"\n")
     except OSError as error:
         fail(f"{file} cannot be written ({error.strerror}); name another file with --output")
-    for line in lines:
-        output.print(printable(line))
-    output.print(f"Verdict: {verdict}. Written to {file}.")
+    if as_json:
+        print_json(document)
+    else:
+        for line in lines:
+            output.print(printable(line))
+        output.print(f"Verdict: {verdict}. Written to {file}.")
     if verdict != "complete":
         messages.print("docs/config.md says for each parameter what holds meanwhile, and what to do.")
         sys.exit(1)

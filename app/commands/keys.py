@@ -139,7 +139,7 @@ def rotate(
 
 
 @keys.command("revoke")
-def revoke(key_id: KeyId) -> None:
+def revoke(key_id: KeyId, as_json: AsJson = False) -> None:
     """Revoke an API key; every process refuses it within seconds.
 
     Example: instrument-registry keys revoke 7
@@ -147,7 +147,10 @@ def revoke(key_id: KeyId) -> None:
     from app.store.api_keys import revoke_key
 
     asyncio.run(revoke_key(Settings.from_environment().needed_database_url(), key_id))
-    output.print(f"Key {key_id} is revoked.")
+    if as_json:
+        print_json({"id": key_id, "revoked": True})
+    else:
+        output.print(f"Key {key_id} is revoked.")
 
 
 def _without_secret(key: "StoredKey") -> dict[str, object]:

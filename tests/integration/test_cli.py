@@ -31,6 +31,7 @@ from app.ingest.files import FORMATS
 from app.parameters.definitions import Parameters
 from app.search.generation import document_key
 from app.store.index_state import read_live_state
+from app.store.migrate import current_revision
 from app.store.postgres import Connection
 from indexer.cli import cli as indexer_cli
 from loadtests.__main__ import cli as loadtest_cli
@@ -88,9 +89,9 @@ def clean_environment() -> dict[str, str]:
     }
 
 
-def assert_refused(finished: Finished, *named: str) -> None:
+def assert_refused(finished: Finished, *named: str, status: int = 1) -> None:
     """The command failed and said why in one line, at the end of its messages."""
-    assert finished.status == 1, finished
+    assert finished.status == status, finished
     assert "Traceback" not in finished.messages
     errors = [line for line in finished.messages.splitlines() if line.startswith("error: ")]
     assert len(errors) == 1, finished.messages
@@ -194,12 +195,49 @@ async def test_help_is_a_success(command: str, named: tuple[str, ...], tmp_path:
         assert re.search(rf"^\W*{text}\b", finished.output, re.MULTILINE), text
 
 
+@pytest.mark.parametrize(
+    ("command", "named"),
+    [
+        ("nonsense", ("nonsense", "see instrument-registry --help")),
+        ("search --limit 0", ("--limit", "see instrument-registry search --help")),
+        ("search --sort best", ("--sort", "relevance", "see instrument-registry search --help")),
+        ("keys create", ("--owner", "see instrument-registry keys create --help")),
+        ("keys revoke first", ("ID", "integer", "see instrument-registry keys revoke --help")),
+        ("profile edit", ("PROFILE", "see instrument-registry profile edit --help")),
+        ("indexer verify --nope", ("--nope", "see instrument-registry indexer verify --help")),
+        ("loadtest burst --factor 99", ("--factor", "see instrument-registry loadtest burst --help")),
+    ],
+)
+async def test_a_command_given_wrongly_takes_one_line(
+    command: str, named: tuple[str, ...], tmp_path: Path
+) -> None:
+    finished = await run_command(*command.split(), folder=tmp_path)
+    assert_refused(finished, *named, status=2)
+    assert len(finished.messages.splitlines()) == 1 and finished.output == "", finished
+
+
+@pytest.mark.parametrize("command", ["", "keys", "indexer"])
+async def test_without_a_command_the_help_is_shown(command: str, tmp_path: Path) -> None:
+    finished = await run_command(*command.split(), folder=tmp_path)
+    assert finished.status == 2 and "Usage: instrument-registry" in finished.output, finished
+    assert finished.messages == ""
+
+
+async def test_the_program_completes_words(tmp_path: Path) -> None:
+    asked = {"COMP_WORDS": "instrument-registry keys re", "COMP_CWORD": "2"}
+    completed = await run_command(folder=tmp_path, _INSTRUMENT_REGISTRY_COMPLETE="complete_bash", **asked)
+    assert (completed.status, completed.output.split()) == (0, ["revoke"]), completed
+
+
 async def test_migrate_fills_an_empty_database_and_does_nothing_more(
     empty_database_url: str, tmp_path: Path
 ) -> None:
     for _ in range(2):
         finished = await run_command("migrate", folder=tmp_path, REGISTRY_DATABASE_URL=empty_database_url)
         assert (finished.status, finished.output) == (0, "The schema is up to date.\n"), finished
+    url = {"REGISTRY_DATABASE_URL": empty_database_url}
+    told = await run_command("migrate", "--json", folder=tmp_path, **url)
+    assert orjson.loads(told.output) == {"revision": await current_revision(empty_database_url)}, told
     connection = await asyncpg.connect(empty_database_url)
     try:
         assert await connection.fetchval("SELECT count(*) FROM instruments") == 0
@@ -250,8 +288,8 @@ async def test_a_key_is_shown_once_and_stored_as_a_hash(run: Run, database: Conn
     assert (revoked.status, revoked.output) == (0, f"Key {row['id']} is revoked.\n"), revoked
     first = await database.fetchval("SELECT revoked_at FROM api_keys")
     assert first is not None
-    again = await run("keys", "revoke", str(row["id"]))
-    assert again.status == 0, again
+    again = await run("keys", "revoke", str(row["id"]), "--json")
+    assert orjson.loads(again.output) == {"id": row["id"], "revoked": True}, again
     assert await database.fetchval("SELECT revoked_at FROM api_keys") == first
 
 
@@ -488,6 +526,10 @@ async def test_the_indexers_commands_work_without_an_indexer(
     back = await run("indexer", "rollback")
     assert (back.status, back.output) == (0, f"Generation {first.generation} is live again.\n"), back
     assert (await run("indexer", "verify")).status == 0
+    for name in ("refresh", "rebuild", "rollback"):
+        job = orjson.loads((await run("indexer", name, "--json")).output)
+        assert (job["kind"], job["state"], job["error"]) == (name, "done", None)
+    assert job["generation"] == first.generation
 
 
 async def test_a_rollback_without_an_earlier_generation_says_so(run: Run, import_instruments: Import) -> None:

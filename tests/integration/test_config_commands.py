@@ -33,6 +33,12 @@ async def test_registered_with_etcd_and_verified(config: Config, etcd: Etcd, tmp
     assert (await config("verify", **where)).status == 0
     await etcd.remove("SEARCH_TIMEOUT")  # of another prefix
     assert (await config("register", **where)).output.count("was registered and stays") == len(NAMES)
+    registered = orjson.loads((await config("register", "--json", **where)).output)
+    assert [one["name"] for one in registered] == list(NAMES)
+    assert registered[0] == {"name": "SEARCH_TIMEOUT", "value": 5000, "new": False, "problem": None}
+    told = await config("verify", "--json", **where)
+    written = (tmp_path / "search_config_integration_verification.json").read_bytes()
+    assert told.status == 0 and orjson.loads(told.output) == orjson.loads(written)
 
 
 async def test_registered_twice_and_verified(config: Config, web_service: WebService, tmp_path: Path) -> None:
