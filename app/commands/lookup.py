@@ -12,7 +12,16 @@ from app.commands.search import COLUMNS, STYLES, instrument_row
 from app.domain.identifiers import InvalidIdentifier, canonical_identifier, mistyped
 from app.domain.instrument import AssetClass, parse_public_id
 from app.domain.lookup import ID, KINDS, SYMBOL
-from app.terminal import AsJson, completing, fail, messages, print_json, print_table, printable
+from app.terminal import (
+    AsJson,
+    completing,
+    fail,
+    messages,
+    print_json,
+    print_table,
+    printable,
+    progress_bar,
+)
 
 if TYPE_CHECKING:
     from instrument_registry_client.models import Identifier, LookupResult
@@ -20,6 +29,8 @@ if TYPE_CHECKING:
 STDIN: Final = Path("-")
 _TOLD_APART: Final = ("isin", "figi", "lei", "cusip", "sedol")
 """Kinds that are known by their shape and check digit."""
+_LONG: Final = 1_000
+"""More are more than one request."""
 
 
 def lookup(
@@ -66,7 +77,8 @@ def lookup(
     narrowing = {"mic": mic, "currency": currency, "asset_class": asset_class, "as_of": as_of}
     given = {name: str(value) for name, value in narrowing.items() if value is not None}
     asked: list[Identifier] = [{**_typed(text, kind), **given} for text in texts]  # type: ignore[typeddict-item]
-    results = ask(url, key, lambda client: client.lookup(asked))
+    with progress_bar("Looking up", len(asked), shown=len(asked) > _LONG) as progress:
+        results = ask(url, key, lambda client: client.lookup(asked, progress=progress))
     if as_json:
         for identifier, result in zip(asked, results, strict=True):
             print_json({"identifier": identifier, **result}, indent=False)
@@ -109,7 +121,8 @@ def _lines(file: Path) -> Iterator[str]:
             text = file.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             fail(f"--file: {file} cannot be read ({error}); name a file of UTF-8 text")
-    return (line.strip() for line in text.splitlines() if line.strip() and not line.startswith("#"))
+    lines = (line.strip() for line in text.splitlines())
+    return (line for line in lines if line and not line.startswith("#"))
 
 
 def _print(texts: Sequence[str], results: Sequence["LookupResult"]) -> None:

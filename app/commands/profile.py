@@ -18,20 +18,32 @@ from app.commands.search import (
     Sectors,
     Statuses,
     filters_of,
+    instruments_shown,
     print_instruments,
 )
 from app.domain.profile import BarInterval, Channel, DeliveryMode, ProfileStatus
+from app.domain.query import FILTERS
 from app.store.profile_rows import PUBLIC_ID_PATTERN
-from app.terminal import AsJson, fail, messages, output, print_json, print_table, printable
+from app.terminal import (
+    AsJson,
+    completing,
+    fail,
+    messages,
+    output,
+    print_json,
+    print_table,
+    printable,
+    progress_bar,
+)
 
 if TYPE_CHECKING:
     from instrument_registry_client import RegistryClient
     from instrument_registry_client.models import (
-        Instrument,
         Profile,
         ProfileDocument,
         ProfilePatch,
         ProfileSummary,
+        ResolvedInstruments,
     )
 
 profile = typer.Typer(
@@ -39,8 +51,7 @@ profile = typer.Typer(
 )
 
 _PUBLIC_ID: Final = re.compile(PUBLIC_ID_PATTERN)
-_SHOWN: Final = 20
-"""Instruments of a profile that `show` lists."""
+_QUERY_PARTS: Final = ("query", *FILTERS)
 
 Wanted = Annotated[str, typer.Argument(metavar="PROFILE", help="Its id, or the name of one of yours.")]
 Channels = Annotated[
@@ -101,28 +112,39 @@ def list_profiles(
 @profile.command("show")
 def show(
     wanted: Wanted,
+    limit: Annotated[int, typer.Option(min=1, help="How many instruments.")] = 20,
+    everything: Annotated[
+        bool, typer.Option("--all", help="All instruments; as JSON these alone, one in each line.")
+    ] = False,
     as_json: AsJson = False,
     url: Url = None,
     key: Key = None,
 ) -> None:
-    """Show a profile, and the first instruments that it resolves to now.
+    """Show a profile, and the first instruments that it resolves to now: as JSON, in `resolved`.
 
-    Example: instrument-registry profile show "European ETFs"
+    Example: instrument-registry profile show "European ETFs" --limit 50
     """
+    if everything:
+        ask(url, key, lambda client: _show_all(client, wanted, as_json=as_json))
+        return
 
-    async def read(client: "RegistryClient") -> "tuple[Profile, list[Instrument], int]":
+    async def read(client: "RegistryClient") -> "tuple[Profile, ResolvedInstruments]":
         profile_id = await _id_of(client, wanted)
         found = (await client.profiles.read(profile_id)).value
-        page = await client.profiles.instruments_page(profile_id, limit=_SHOWN)
-        return found, page["instruments"], page["total"]
+        return found, await client.profiles.instruments_page(profile_id, limit=limit)
 
-    found, instruments, total = ask(url, key, read)
+    found, page = ask(url, key, read)
     if as_json:
-        print_json(found)
+        print_json({**found, "resolved": page})
         return
     _print_profile(found)
-    print_instruments(instruments)
-    messages.print(f"{len(instruments):,} of {total:,} instruments", style="dim")
+    if page.get("partial"):
+        messages.print(f"Not all: {page.get('partial_reason')}", style="yellow")
+    print_instruments(page["instruments"])
+    shown, total = len(page["instruments"]), page["total"]
+    about = "" if page["total_is_exact"] else "at least "
+    more = "; --limit shows more, --all the whole list" if total > shown else ""
+    messages.print(f"{shown:,} of {about}{total:,} instruments{more}", style="dim")
 
 
 @profile.command("create")
@@ -160,9 +182,7 @@ def create(
     Example: instrument-registry profile create "European ETFs" --asset-class etf --currency EUR
     """
     members = [*(instrument or ()), *(_ids_in(instruments_from) if instruments_from else ())]
-    dynamic: dict[str, Any] = {**filters_of(asset_class, mic, currency, country, sector, status)}
-    if query is not None:
-        dynamic["q"] = query
+    dynamic = _query(query, filters_of(asset_class, mic, currency, country, sector, status))
     if bool(members) == bool(dynamic):
         fail("give --instrument or --instruments-from, or else --query or filters such as --asset-class")
     document = {
@@ -184,6 +204,25 @@ def edit(
     name: Annotated[str | None, typer.Option(help="Its new name.", show_default=False)] = None,
     add: Annotated[list[str] | None, typer.Option(help="An instrument's id; repeatable.")] = None,
     remove: Annotated[list[str] | None, typer.Option(help="An instrument's id; repeatable.")] = None,
+    query: Annotated[
+        str | None,
+        typer.Option(
+            help="Of a profile by query: its text. Texts and filters not given stay.", show_default=False
+        ),
+    ] = None,
+    asset_class: AssetClasses = None,
+    mic: Mics = None,
+    currency: Currencies = None,
+    country: Countries = None,
+    sector: Sectors = None,
+    status: Statuses = None,
+    without: Annotated[
+        list[str] | None,
+        typer.Option(
+            help=f"Drop this of the query: {', '.join(_QUERY_PARTS)}; repeatable.",
+            autocompletion=completing(_QUERY_PARTS),
+        ),
+    ] = None,
     channel: Channels = None,
     description: Description = None,
     mode: Mode = None,
@@ -203,16 +242,22 @@ def edit(
     if channel:
         traits["channels"] = [str(one) for one in channel]
     added, removed = list(add or ()), list(remove or ())
-    if not (traits or added or removed):
+    if unknown := [one for one in without or () if one not in _QUERY_PARTS]:
+        fail(f"--without: {unknown[0]!r} is none of {', '.join(_QUERY_PARTS)}")
+    dynamic: dict[str, Any] = {"q" if one == "query" else one: None for one in without or ()}
+    dynamic |= _query(query, filters_of(asset_class, mic, currency, country, sector, status))
+    if not (traits or dynamic or added or removed):
         fail("nothing to change; give --add, --remove, --name or another option (--help lists them)")
 
     async def write(client: "RegistryClient") -> "Profile":
         profile_id = await _id_of(client, wanted)
-        if not traits:  # whatever others add and remove
+        if not (traits or dynamic):  # whatever others add and remove
             await client.profiles.edit_members(profile_id, add=added, remove=removed)
             return (await client.profiles.read(profile_id)).value
         return (
-            await client.profiles.edit(profile_id, lambda found: _patch(found, traits, added, removed))
+            await client.profiles.edit(
+                profile_id, lambda found: _patch(found, traits, added, removed, dynamic)
+            )
         ).value
 
     changed = ask(url, key, write)
@@ -226,6 +271,7 @@ def edit(
 def delete(
     wanted: Wanted,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    as_json: AsJson = False,
     url: Url = None,
     key: Key = None,
 ) -> None:
@@ -243,7 +289,11 @@ def delete(
         await client.profiles.delete(profile_id, etag=(await client.profiles.read(profile_id)).etag)
         return profile_id
 
-    output.print(f"{ask(url, key, remove)} is deleted.")
+    profile_id = ask(url, key, remove)
+    if as_json:
+        print_json({"id": profile_id, "deleted": True})
+    else:
+        output.print(f"{profile_id} is deleted.")
 
 
 @profile.command("watch")
@@ -278,6 +328,16 @@ def watch(
                     return
 
     ask(url, key, listen)
+
+
+async def _show_all(client: "RegistryClient", wanted: str, *, as_json: bool) -> None:
+    profile_id = await _id_of(client, wanted)
+    if not as_json:
+        _print_profile((await client.profiles.read(profile_id)).value)
+    with instruments_shown(as_json=as_json) as tell, progress_bar(shown=not output.is_terminal) as progress:
+        async for instrument in client.profiles.instruments_all(profile_id):
+            tell(instrument)
+            progress(1)
 
 
 async def _id_of(client: "RegistryClient", wanted: str) -> str:
@@ -322,16 +382,49 @@ def _traits(
     return traits
 
 
-def _patch(found: "Profile", traits: dict[str, Any], add: list[str], remove: list[str]) -> "ProfilePatch":
+def _query(text: str | None, filters: dict[str, list[str]]) -> dict[str, Any]:
+    """What was given of a saved search."""
+    return filters if text is None else {"q": text, **filters}
+
+
+def _patch(
+    found: "Profile",
+    traits: dict[str, Any],
+    add: list[str],
+    remove: list[str],
+    dynamic: dict[str, Any],
+) -> "ProfilePatch":
     patch = dict(traits)
+    if pointless := _pointless(found, traits):
+        patch["delivery"] = {**traits.get("delivery", {}), **dict.fromkeys(pointless)}
+    listed = found["selection"].get("instruments")
+    if dynamic:
+        if listed is not None:
+            fail("this profile selects a list, and has no query to change; give --add and --remove")
+        patch["selection"] = {"query": dynamic}
     if add or remove:
-        listed = found["selection"].get("instruments")
         if listed is None:
             fail("this profile selects by a query, and has no instruments to add to or remove")
         patch["selection"] = {
             "instruments": [one for one in dict.fromkeys((*listed, *add)) if one not in set(remove)]
         }
     return cast("ProfilePatch", patch)
+
+
+def _pointless(found: "Profile", traits: dict[str, Any]) -> list[str]:
+    """Options of delivery that the profile has and that mean nothing after the change; none that is given."""
+    given = traits.get("delivery", {})
+    channels = traits.get("channels", found["channels"])
+    means_something = {
+        "interval_ms": given.get("mode", found["delivery"].get("mode")) != DeliveryMode.STREAMING,
+        "bar_interval": Channel.BARS in channels,
+        "book_depth": Channel.BOOK in channels,
+    }
+    return [
+        option
+        for option, means in means_something.items()
+        if not means and option in found["delivery"] and option not in given
+    ]
 
 
 def _print_profile(found: "Profile") -> None:

@@ -56,28 +56,33 @@ def ask(url: str | None, key: str | None, work: Callable[["RegistryClient"], Awa
     except ModuleNotFoundError:
         fail("the Python client is not installed; install it with: pip install ./clients/python")
     known_url, known_key = _target(url, key)
+    try:
+        registry = RegistryClient(known_url, known_key)
+    except ValueError as error:
+        fail(f"--url or --key: {error}")
 
     async def asking() -> T:
-        async with RegistryClient(known_url, known_key) as client:
+        async with registry as client:
             return await work(client)
 
     try:
         return asyncio.run(asking())
     except ClientError as error:
         _explain(error, known_key)
-    except ValueError as error:
-        fail(f"--url or --key: {error}")
     except KeyboardInterrupt:
         raise SystemExit(130) from None
 
 
 def demo_connection(data_dir: Path) -> dict[str, str] | None:
-    """How to reach the demo that runs in this folder, if one does."""
+    """How to reach the demo that runs in this folder, if one does; ends where its file cannot be used."""
+    file = data_dir / "connection.json"
     try:
-        found: dict[str, str] = json.loads((data_dir / "connection.json").read_bytes())
+        found = json.loads(file.read_bytes())
+        return {name: str(found[name]) for name in ("api_url", "api_key")}
     except FileNotFoundError:
         return None
-    return found
+    except (ValueError, KeyError, TypeError):
+        fail(f"{file} is not what a demo writes; remove it, or name a service with --url")
 
 
 def _target(url: str | None, key: str | None) -> tuple[str, str | None]:

@@ -1,6 +1,7 @@
 """`instrument-registry search`."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
@@ -8,7 +9,18 @@ import typer
 from app.commands.running_service import Key, Url, ask
 from app.domain.instrument import AssetClass, Status
 from app.domain.query import FILTERS, Sort
-from app.terminal import AsJson, completing, fail, messages, print_json, print_table, printable
+from app.terminal import (
+    AsJson,
+    completing,
+    fail,
+    long_table,
+    messages,
+    output,
+    print_json,
+    print_table,
+    printable,
+    progress_bar,
+)
 
 if TYPE_CHECKING:
     from instrument_registry_client import RegistryClient, SearchPage
@@ -94,6 +106,16 @@ def print_instruments(instruments: Iterable[Mapping[str, Any]]) -> None:
     print_table(COLUMNS, [instrument_row(one) for one in instruments], styles=STYLES)
 
 
+@contextmanager
+def instruments_shown(*, as_json: bool) -> Iterator[Callable[[Mapping[str, Any]], None]]:
+    """Yields what shows one instrument after the other: in a table, or as JSON, one in each line."""
+    if as_json:
+        yield lambda instrument: print_json(instrument, indent=False)
+        return
+    with long_table(COLUMNS, styles=STYLES) as add:
+        yield lambda instrument: add(instrument_row(instrument))
+
+
 def instrument_row(instrument: Mapping[str, Any]) -> tuple[str, ...]:
     """As `COLUMNS` has it."""
     cells = (
@@ -107,12 +129,12 @@ def instrument_row(instrument: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 async def _print_all(client: "RegistryClient", text: str, options: "SearchOptions", *, as_json: bool) -> None:
-    async for page in client.search_pages(text, **options):
-        if not as_json:
-            print_instruments(page.hits)
-            continue
-        for hit in page.hits:
-            print_json(hit, indent=False)
+    # On a terminal the rows themselves show how it goes on.
+    with instruments_shown(as_json=as_json) as show, progress_bar(shown=not output.is_terminal) as progress:
+        async for page in client.search_pages(text, **options):
+            for hit in page.hits:
+                show(hit)
+            progress(len(page.hits), page.total)
 
 
 def _print_page(page: "SearchPage") -> None:
