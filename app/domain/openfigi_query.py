@@ -81,6 +81,8 @@ class MappingJobs(RootModel[list[SkipValidation[MappingJob]]]):
 class FigiFilter(Narrowing):
     """A text, or what narrows all there is, or both."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [{"query": "apple", "exchCode": "US"}]})
+
     query: str | None = None
     start: str | None = None
     """`next` of the page before."""

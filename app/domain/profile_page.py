@@ -26,7 +26,11 @@ def profile_page_schema(max_limit: int) -> Schema:
     """What `parse_profile_page` reads, as JSON Schema."""
     fields: dict[str, Schema] = {
         "status": {"type": "string", "enum": list(ProfileStatus), "description": "absent: any"},
-        "owner": {"type": "string", "description": "whose; has an effect for profiles:admin only"},
+        "owner": {
+            "type": "string",
+            "description": "whose; has an effect for profiles:admin only",
+            "examples": ["trading-desk"],
+        },
         "limit": limit(DEFAULT_LIMIT, max_limit),
         "cursor": CURSOR,
     }

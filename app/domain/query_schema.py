@@ -15,14 +15,32 @@ EVENT_NUMBER: Final[Schema] = {
     "minimum": 0,
     "maximum": query.MAX_EVENT_NUMBER,
     "description": "the last event that was seen; what came after it is sent first",
+    "examples": [41],
 }
-CURSOR: Final[Schema] = {"type": "string", "description": "`next_cursor` of the page before"}
+CURSOR: Final[Schema] = {
+    "type": "string",
+    "description": "`next_cursor` of the page before",
+    "examples": ["WyI0ZDRmNzEzOWVjZGQiLDEsMiw1MDQ3ODU3ODgzMTE5ODg4LDAsM10"],
+}
+BEFORE: Final[Schema] = {
+    "type": "integer",
+    "minimum": 1,
+    "maximum": query.MAX_BEFORE,
+    "description": "`next_before` of the page before",
+    "examples": [3],
+}
+SINCE: Final[Schema] = {
+    "type": "string",
+    "description": "`next` of the changes before, or of an export",
+    "examples": ["WyI3NTEyODgwOTE3MjI2NDgxNzkzLzEiLCIxMDQyOjEwNDI6IixudWxsLGZhbHNlLG51bGwsMF0"],
+}
 
 _TEXT: Final[Schema] = {
     "type": "string",
     "maxLength": query.MAX_QUERY_LENGTH,
     "pattern": r"^[^\u0000-\u001f\u007f-\u009f]*$",
     "description": f"a name, a symbol or an identifier, of at most {query.MAX_QUERY_WORDS} words",
+    "examples": ["apple"],
 }
 _OFFSET: Final[Schema] = {
     "type": "integer",
@@ -43,12 +61,6 @@ _FACET_LIMIT: Final[Schema] = {
     "maximum": query.MAX_FACET_LIMIT,
     "default": query.DEFAULT_FACET_LIMIT,
     "description": "how many values of each facet, the most frequent, are told",
-}
-_BEFORE: Final[Schema] = {
-    "type": "integer",
-    "minimum": 1,
-    "maximum": query.MAX_BEFORE,
-    "description": "`next_before` of the page before",
 }
 
 _CODES: Final[Mapping[str, tuple[str, str]]] = {
@@ -93,7 +105,7 @@ def suggest(max_limit: int) -> Schema:
 
 
 def newest_first(max_limit: int) -> Schema:
-    fields = {"limit": limit(query.DEFAULT_LIMIT, max_limit), "before": _BEFORE}
+    fields = {"limit": limit(query.DEFAULT_LIMIT, max_limit), "before": BEFORE}
     return query_of(query.PAGE_FIELDS, fields)
 
 
@@ -103,8 +115,7 @@ def by_cursor(max_limit: int) -> Schema:
 
 
 def changes(_max_limit: int) -> Schema:
-    since = {"type": "string", "description": "`next` of the changes before, or of an export"}
-    fields = {"since": since, "limit": limit(query.DEFAULT_CHANGES, query.MAX_CHANGES)}
+    fields = {"since": SINCE, "limit": limit(query.DEFAULT_CHANGES, query.MAX_CHANGES)}
     return query_of(query.CHANGES_FIELDS, fields)
 
 
@@ -160,4 +171,5 @@ def _filter(name: str) -> Schema:
         "minLength": 1,
         "maxLength": query.MAX_FILTER_VALUE_LENGTH,
         "description": "printable, with a letter or a digit",
+        "examples": ["Information Technology"],
     }

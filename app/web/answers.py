@@ -20,21 +20,57 @@ from app.domain.instrument import (
 )
 from app.domain.member_edit import Result
 from app.domain.profile import Channel, Delivery, ProfileStatus, Selection
+from app.domain.query_schema import BEFORE, CURSOR, SINCE
 from app.search.facets import Facet
 from app.store.instruments import HistoryEntry
 from app.store.profile_rows import PUBLIC_ID_PATTERN as PROFILE_ID_PATTERN
 from app.store.profile_rows import ProfileEvent
+from app.web.headers import REQUEST_ID
 
 DecimalText = Annotated[str, Field(pattern=r"^[0-9]+(\.[0-9]+)?$", examples=["0.01"])]
 InstrumentId = Annotated[str, Field(pattern=PUBLIC_ID_PATTERN, examples=["ins_272"])]
-ProfileId = Annotated[str, Field(pattern=PROFILE_ID_PATTERN)]
+ProfileId = Annotated[
+    str, Field(pattern=PROFILE_ID_PATTERN, examples=["prf_0190f3c2a1b47c5d8e9f001122334455"])
+]
+Version = Annotated[int, Field(examples=[3])]
+Count = Annotated[int, Field(ge=0, examples=[3])]
+NextCursor = Annotated[str | None, Field(examples=CURSOR["examples"])]
+NextBefore = Annotated[int | None, Field(examples=BEFORE["examples"])]
+_APPLE: Final = {
+    "isin": "US0378331005",
+    "cusip": "037833100",
+    "sedol": "2046251",
+    "figi": "BBG000B9Y5X2",
+    "composite_figi": "BBG000B9XRY4",
+    "share_class_figi": "BBG001S5N8V8",
+    "lei": "HWUPKR0MPOU8FGXBT394",
+}
+_RENAMED: Final = {
+    "version": 3,
+    "operation": "updated",
+    "changed_at": "2026-01-31T09:30:00Z",
+    "actor": "key:trading-desk",
+    "request_id": REQUEST_ID.example,
+    "changes": {"name": {"from": "Apple Computer, Inc.", "to": "Apple Inc."}},
+}
+_PAUSED: Final = {
+    "number": 3,
+    "kind": "updated",
+    "at": "2026-01-31T09:30:00Z",
+    "version": 3,
+    "actor": "key:trading-desk",
+    "request_id": REQUEST_ID.example,
+    "detail": {"changes": {"status": {"from": "active", "to": "paused"}}},
+}
 
 
 class Shown(BaseModel):
     model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
 
-_identifiers: Final[dict[str, Any]] = dict.fromkeys(IDENTIFIER_FIELDS, str | None)
+_identifiers: Final[dict[str, Any]] = {
+    name: Annotated[str | None, Field(examples=[_APPLE[name]])] for name in IDENTIFIER_FIELDS
+}
 Identifiers = create_model("Identifiers", __base__=Shown, **_identifiers)
 
 
@@ -43,34 +79,34 @@ class Instrument(Shown):
 
     id: InstrumentId
     """Stays when the symbol changes."""
-    symbol: Annotated[str, Field(max_length=MAX_SYMBOL_LENGTH)]
-    name: Annotated[str, Field(max_length=MAX_NAME_LENGTH)]
+    symbol: Annotated[str, Field(max_length=MAX_SYMBOL_LENGTH, examples=["AAPL"])]
+    name: Annotated[str, Field(max_length=MAX_NAME_LENGTH, examples=["Apple Inc."])]
     asset_class: AssetClass
     status: Status
-    mic: str | None
+    mic: Annotated[str | None, Field(examples=["XNAS"])]
     """ISO 10383; null where the source names no market."""
-    exchange: str | None
+    exchange: Annotated[str | None, Field(examples=["NASDAQ"])]
     """The source's own code."""
-    currency: str | None
+    currency: Annotated[str | None, Field(examples=["USD"])]
     """ISO 4217."""
-    country: str | None
+    country: Annotated[str | None, Field(examples=["US"])]
     """Of the issuer, ISO 3166-1 alpha-2."""
-    sector: str | None
-    industry: str | None
+    sector: Annotated[str | None, Field(examples=["Information Technology"])]
+    industry: Annotated[str | None, Field(examples=["Technology Equipment"])]
     identifiers: Identifiers
     primary: bool
     """Whether this is the issuer's primary listing."""
-    cfi: str | None
+    cfi: Annotated[str | None, Field(examples=["ESVUFR"])]
     """ISO 10962."""
-    aliases: list[str]
-    listed_on: date | None
-    delisted_on: date | None
+    aliases: Annotated[list[str], Field(examples=[["Apple Computer"]])]
+    listed_on: Annotated[date | None, Field(examples=["1980-12-12"])]
+    delisted_on: Annotated[date | None, Field(examples=[None])]
     tick_size: DecimalText | None
-    lot_size: DecimalText | None
-    contract: dict[str, Any] | None
+    lot_size: Annotated[DecimalText | None, Field(examples=["1"])]
+    contract: Annotated[dict[str, Any] | None, Field(examples=[None])]
     """Of a derivative: its terms."""
-    attributes: dict[str, Any]
-    version: int
+    attributes: Annotated[dict[str, Any], Field(examples=[{"website": "apple.com"}])]
+    version: Version
     updated_at: datetime
 
 
@@ -130,10 +166,10 @@ class Plan(Shown):
 class SearchResult(Searched):
     hits: list[Instrument] | list[PartialInstrument]
     """With `fields`, only these of each."""
-    total: Annotated[int, Field(ge=0)]
+    total: Count
     """How many match; on the pages behind a cursor, as on the first."""
     total_is_exact: bool
-    next_cursor: str | None
+    next_cursor: NextCursor
     """Leads to the next page; null on the last."""
     did_you_mean: str = ""
     """There only when nothing was found as it was typed: what finds these hits."""
@@ -154,9 +190,9 @@ class ResolvedInstruments(Searched):
     """Listed instruments in their order, those of a saved search in the search's order."""
 
     instruments: list[Instrument]
-    total: Annotated[int, Field(ge=0)]
+    total: Count
     total_is_exact: bool
-    next_cursor: str | None
+    next_cursor: NextCursor
     """Leads to the next page; null on the last."""
 
 
@@ -167,29 +203,31 @@ class Suggestions(Searched):
 class InstrumentHistory(Shown):
     """Changes, newest first."""
 
-    history: list[HistoryEntry]
-    next_before: int | None
+    history: Annotated[list[HistoryEntry], Field(examples=[[_RENAMED]])]
+    next_before: NextBefore
     """`before` of the next page; null on the last."""
 
 
 class BulkProblem(Shown):
     """Why a line was rejected."""
 
-    line: int
+    line: Annotated[int, Field(examples=[4])]
     """Counted from 1."""
-    field: str
-    message: str
+    field: Annotated[str, Field(examples=["mic"])]
+    message: Annotated[
+        str, Field(examples=["is no ISO 10383 market identifier code (four letters or digits)"])
+    ]
 
 
 class BulkReport(Shown):
     """What became of the lines of a bulk write."""
 
-    created: int
-    updated: int
-    delisted: int
+    created: Annotated[int, Field(examples=[2])]
+    updated: Annotated[int, Field(examples=[1])]
+    delisted: Annotated[int, Field(examples=[0])]
     """Or are to be, at a time that lies ahead."""
-    unchanged: int
-    rejected: int
+    unchanged: Annotated[int, Field(examples=[0])]
+    rejected: Annotated[int, Field(examples=[1])]
     """Only where `atomic` is false."""
     errors: list[BulkProblem]
     """The first of those rejected, field by field."""
@@ -199,30 +237,30 @@ class ProfileSummary(Shown):
     """A subscription profile without its selection."""
 
     id: ProfileId
-    owner: str
-    version: int
+    owner: Annotated[str, Field(examples=["trading-desk"])]
+    version: Version
     created_at: datetime
     updated_at: datetime
-    name: str
-    description: str
+    name: Annotated[str, Field(examples=["Apples"])]
+    description: Annotated[str, Field(examples=["What the desk trades"])]
     channels: list[Channel]
-    delivery: Delivery
+    delivery: Annotated[Delivery, Field(examples=[{"mode": "conflated", "interval_ms": 250}])]
     status: ProfileStatus
-    instrument_count: int | None
+    instrument_count: Annotated[int | None, Field(examples=[1])]
     """How many instruments are listed; null where a query selects them."""
 
 
 class Profile(ProfileSummary):
     """A subscription profile."""
 
-    selection: Selection
+    selection: Annotated[Selection, Field(examples=[{"instruments": ["ins_272"]}])]
 
 
 class ProfileList(Shown):
     """Profiles in the order of their creation."""
 
     profiles: list[ProfileSummary]
-    next_cursor: str | None
+    next_cursor: NextCursor
     """Leads to the next page; null on the last."""
 
 
@@ -230,7 +268,7 @@ class MemberEditItem(Shown):
     """What became of one instrument."""
 
     field: Annotated[str, Field(examples=["add[0]"])]
-    instrument: str
+    instrument: Annotated[str, Field(examples=["ins_272"])]
     """As it was sent."""
     result: Result
     message: str = ""
@@ -241,12 +279,12 @@ class MemberEditReport(Shown):
     """What became of an edit of a profile's listed instruments."""
 
     profile_id: ProfileId
-    version: int
-    instrument_count: int
-    added: int
-    removed: int
-    unchanged: int
-    rejected: int
+    version: Version
+    instrument_count: Annotated[int, Field(examples=[1])]
+    added: Annotated[int, Field(examples=[1])]
+    removed: Annotated[int, Field(examples=[1])]
+    unchanged: Annotated[int, Field(examples=[0])]
+    rejected: Annotated[int, Field(examples=[0])]
     items: list[MemberEditItem] = []
     """There only when `atomic` is false: one by one, first those to add, then those to remove."""
 
@@ -254,8 +292,8 @@ class MemberEditReport(Shown):
 class ProfileEvents(Shown):
     """What happened to a profile, newest first."""
 
-    events: list[ProfileEvent]
-    next_before: int | None
+    events: Annotated[list[ProfileEvent], Field(examples=[[_PAUSED]])]
+    next_before: NextBefore
     """`before` of the next page; null on the last."""
 
 
@@ -270,7 +308,7 @@ class Changes(Shown):
     """What changed since a position, in the order of the transactions; deletions last."""
 
     changes: list[Change]
-    next: str
+    next: Annotated[str, Field(examples=SINCE["examples"])]
     """`since` of the next request."""
     more: bool
     """Whether there are others already."""

@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import Field
 
 from app.domain.errors import FieldError
-from app.web.answers import Instrument, Searched, Shown
+from app.web.answers import Count, Instrument, Searched, Shown
 
 
 class FoundInstruments(Searched):
@@ -13,9 +13,9 @@ class FoundInstruments(Searched):
 
     matches: list[Instrument]
     """Best first: those that are traded, then primary listings, then by prominence; at most 25."""
-    total: Annotated[int, Field(ge=0)]
+    total: Count
     """How many there are."""
-    ambiguous: bool
+    ambiguous: Annotated[bool, Field(examples=[False])]
     """Whether they are of several issues. Those of one ISIN are not, nor of one share-class FIGI."""
     warning: str = ""
     """What is odd about the identifier, such as its check digit; absent otherwise."""

@@ -5,23 +5,23 @@ from typing import Annotated
 from pydantic import ConfigDict, Field, RootModel
 from pydantic.alias_generators import to_camel
 
-from app.web.answers import Shown
+from app.web.answers import Count, Shown
 
 
 class FigiRecord(Shown):
     model_config = ConfigDict(alias_generator=to_camel)
 
-    figi: str | None
-    security_type: str | None
-    market_sector: str
-    ticker: str
-    name: str
-    exch_code: str | None
+    figi: Annotated[str | None, Field(examples=["BBG000B9XRY4"])]
+    security_type: Annotated[str | None, Field(examples=["Common Stock"])]
+    market_sector: Annotated[str, Field(examples=["Equity"])]
+    ticker: Annotated[str, Field(examples=["AAPL"])]
+    name: Annotated[str, Field(examples=["Apple Inc."])]
+    exch_code: Annotated[str | None, Field(examples=["US"])]
     """Bloomberg's."""
-    share_class_figi: Annotated[str | None, Field(alias="shareClassFIGI")]
-    composite_figi: Annotated[str | None, Field(alias="compositeFIGI")]
-    security_type2: str
-    security_description: str
+    share_class_figi: Annotated[str | None, Field(alias="shareClassFIGI", examples=["BBG001S5N8V8"])]
+    composite_figi: Annotated[str | None, Field(alias="compositeFIGI", examples=["BBG000B9XRY4"])]
+    security_type2: Annotated[str, Field(examples=["Common Stock"])]
+    security_description: Annotated[str, Field(examples=["AAPL"])]
 
 
 class FigiRecords(Shown):
@@ -49,7 +49,7 @@ class FigiPage(Shown):
 
 
 class CountedFigiPage(FigiPage):
-    total: Annotated[int, Field(ge=0)]
+    total: Count
 
 
 class SearchAnswer(RootModel[FigiPage | FigiError]):
@@ -61,4 +61,4 @@ class FilterAnswer(RootModel[CountedFigiPage | FigiError]):
 
 
 class FigiValues(Shown):
-    values: list[str]
+    values: Annotated[list[str], Field(examples=[["ID_ISIN", "TICKER"]])]

@@ -6,7 +6,8 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from app.domain.search_pin import PUBLIC_ID_PATTERN
-from app.web.answers import InstrumentId, Shown
+from app.web.answers import InstrumentId, NextBefore, NextCursor, Shown, Version
+from app.web.headers import REQUEST_ID
 
 PinId = Annotated[str, Field(pattern=PUBLIC_ID_PATTERN, examples=["pin_3"])]
 
@@ -14,17 +15,17 @@ PinId = Annotated[str, Field(pattern=PUBLIC_ID_PATTERN, examples=["pin_3"])]
 class PinContent(Shown):
     """What a pin says."""
 
-    query: str
+    query: Annotated[str, Field(examples=["apple"])]
     instruments: list[InstrumentId]
     """In the order in which they come first."""
-    note: str
+    note: Annotated[str, Field(examples=["not the hospital trust"])]
 
 
 class SearchPin(PinContent):
     """What comes first for a query."""
 
     id: PinId
-    version: int
+    version: Version
     created_at: datetime
     updated_at: datetime
 
@@ -33,18 +34,18 @@ class SearchPins(Shown):
     """Pins in the order of their creation."""
 
     pins: list[SearchPin]
-    next_cursor: str | None
+    next_cursor: NextCursor
     """Leads to the next page; null on the last."""
 
 
 class SearchPinEvent(Shown):
     """One change of a pin: what it was and became; null: it was not there."""
 
-    version: int
-    operation: Literal["created", "updated", "deleted"]
+    version: Version
+    operation: Annotated[Literal["created", "updated", "deleted"], Field(examples=["updated"])]
     at: datetime
-    actor: str
-    request_id: str | None
+    actor: Annotated[str, Field(examples=["key:trading-desk"])]
+    request_id: Annotated[str | None, Field(examples=[REQUEST_ID.example])]
     before: PinContent | None
     after: PinContent | None
 
@@ -53,5 +54,5 @@ class SearchPinEvents(Shown):
     """What happened to a pin, newest first."""
 
     events: list[SearchPinEvent]
-    next_before: int | None
+    next_before: NextBefore
     """`before` of the next page; null on the last."""

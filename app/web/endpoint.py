@@ -34,7 +34,7 @@ Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What an endpoint answers when nothing is wrong. `model` None: no JSON that we define.
+    """What an endpoint answers when nothing is wrong. `model` None: no JSON.
 
     Several of one status differ in their media types alone.
     """
@@ -44,6 +44,8 @@ class Answer:
     headers: tuple[Header, ...] = ()
     media_type: str | None = "application/json"
     """None: no body."""
+    example: Mapping[str, object] = field(default_factory=dict)
+    """Where this differs from the example of the model's fields."""
 
 
 @dataclass(frozen=True, slots=True)

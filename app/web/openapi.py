@@ -15,6 +15,7 @@ from app.domain.query_schema import Schema
 from app.web import headers
 from app.web.answers import Problem
 from app.web.endpoint import Answer, Endpoint
+from app.web.examples import PROBLEMS, example_of
 from app.web.headers import Header
 from app.web.problems import CONTENT_TYPE, TEXT_TYPE, status_of
 from app.web.schemas import SCHEMAS, body_name, schemas_of
@@ -71,9 +72,10 @@ class Facts:
 
 def describe(endpoints: Sequence[Endpoint], facts: Facts) -> dict[str, Any]:
     """The OpenAPI document as a JSON value."""
+    schemas = schemas_of(endpoints, facts.profile_limits)
     paths: dict[str, dict[str, Any]] = {}
     for endpoint in endpoints:
-        paths.setdefault(endpoint.path, {})[endpoint.method.lower()] = _operation(endpoint, facts)
+        paths.setdefault(endpoint.path, {})[endpoint.method.lower()] = _operation(endpoint, facts, schemas)
     problems = {(status, one.errors_as_text) for one in endpoints for status in errors_of(one)}
     answered = [header for endpoint in endpoints for answer in endpoint.answers for header in answer.headers]
     of_problems = [header for status, _ in problems for header in _headers_of_problem(status)]
@@ -88,28 +90,18 @@ def describe(endpoints: Sequence[Endpoint], facts: Facts) -> dict[str, Any]:
         "servers": [{"url": "/"}],
         "paths": paths,
         "components": {
-            "schemas": schemas_of(endpoints, facts.profile_limits),
+            "schemas": schemas,
             "responses": {
                 _problem_name(status, as_text=as_text): _problem(status, as_text=as_text)
                 for status, as_text in sorted(problems)
             },
             "parameters": {
-                header.component: {
-                    "name": header.name,
-                    "in": "header",
-                    "description": header.meaning,
-                    "required": header.always,
-                    "schema": header.schema,
-                }
+                header.component: {"name": header.name, "in": "header", **_header(header)}
                 for endpoint in endpoints
                 for header in (headers.PROPOSED_REQUEST_ID, *endpoint.headers)
             },
             "headers": {
-                header.component: {
-                    "description": header.meaning,
-                    "required": header.always,
-                    "schema": header.schema,
-                }
+                header.component: _header(header)
                 for header in (headers.REQUEST_ID, *headers.RATE_LIMITS, *answered, *of_problems)
             },
             "securitySchemes": {
@@ -150,7 +142,7 @@ def errors_of(endpoint: Endpoint) -> frozenset[HTTPStatus]:
     return frozenset(statuses | {status_of(kind) for kind in kinds})
 
 
-def _operation(endpoint: Endpoint, facts: Facts) -> dict[str, Any]:
+def _operation(endpoint: Endpoint, facts: Facts, schemas: Mapping[str, Schema]) -> dict[str, Any]:
     operation: dict[str, Any] = {
         "operationId": endpoint.name,
         "summary": endpoint.summary,
@@ -167,16 +159,17 @@ def _operation(endpoint: Endpoint, facts: Facts) -> dict[str, Any]:
                 for header in (*endpoint.headers, headers.PROPOSED_REQUEST_ID)
             ),
         ],
-        "responses": _responses(endpoint),
+        "responses": _responses(endpoint, schemas),
     }
     if endpoint.body is not None:
         schema = {"$ref": SCHEMAS + body_name(endpoint, endpoint.body)}
-        content = {media_type: {"schema": schema} for media_type in endpoint.media_types}
+        body = {"schema": schema, "example": example_of(schema, schemas)}
+        content = dict.fromkeys(endpoint.media_types, body)
         operation["requestBody"] = {"required": True, "content": content}
     return operation
 
 
-def _responses(endpoint: Endpoint) -> dict[str, Any]:
+def _responses(endpoint: Endpoint, schemas: Mapping[str, Schema]) -> dict[str, Any]:
     limits = headers.RATE_LIMITS if endpoint.admits else ()
     responses: dict[str, Any] = {}
     for answer in endpoint.answers:
@@ -184,7 +177,7 @@ def _responses(endpoint: Endpoint) -> dict[str, Any]:
             str(answer.status.value),
             {"description": answer.status.phrase, "headers": _headers((*answer.headers, *limits))},
         )
-        if content := _content(answer):
+        if content := _content(answer, schemas):
             described.setdefault("content", {}).update(content)
     if headers.IF_NONE_MATCH in endpoint.headers:
         responses[str(HTTPStatus.NOT_MODIFIED.value)] = {
@@ -197,21 +190,26 @@ def _responses(endpoint: Endpoint) -> dict[str, Any]:
     return responses
 
 
-def _content(answer: Answer) -> dict[str, Any]:
+def _content(answer: Answer, schemas: Mapping[str, Schema]) -> dict[str, Any]:
     if answer.media_type is None:
         return {}
-    if answer.model is not None:
-        schema: Schema = {"$ref": SCHEMAS + answer.model.__name__}
-    else:
-        schema = {"type": "object" if answer.media_type == "application/json" else "string"}
-    return {answer.media_type: {"schema": schema}}
+    if answer.model is None:
+        return {answer.media_type: {"schema": {"type": "string"}}}
+    schema = {"$ref": SCHEMAS + answer.model.__name__}
+    example = example_of(schema, schemas)
+    return {
+        answer.media_type: {
+            "schema": schema,
+            "example": {**example, **answer.example} if answer.example else example,
+        }
+    }
 
 
 def _problem(status: HTTPStatus, *, as_text: bool) -> dict[str, Any]:
     content: dict[str, Any] = (
-        {TEXT_TYPE: {"schema": {"type": "string"}}}
+        {TEXT_TYPE: {"schema": {"type": "string"}, "example": PROBLEMS[status]["detail"]}}
         if as_text
-        else {CONTENT_TYPE: {"schema": {"$ref": SCHEMAS + Problem.__name__}}}
+        else {CONTENT_TYPE: {"schema": {"$ref": SCHEMAS + Problem.__name__}, "example": PROBLEMS[status]}}
     )
     return {
         "description": MEANINGS[status],
@@ -227,6 +225,15 @@ def _headers_of_problem(status: HTTPStatus) -> tuple[Header, ...]:
 
 def _problem_name(status: HTTPStatus, *, as_text: bool) -> str:
     return status.phrase.replace(" ", "").replace("-", "") + ("Text" if as_text else "")
+
+
+def _header(header: Header) -> dict[str, Any]:
+    return {
+        "description": header.meaning,
+        "required": header.always,
+        "schema": header.schema,
+        "example": header.example,
+    }
 
 
 def _headers(shown: Iterable[Header]) -> dict[str, Any]:
@@ -248,7 +255,14 @@ def _query_parameters(endpoint: Endpoint, facts: Facts) -> list[dict[str, Any]]:
 
 def _parameter(name: str, where: str, schema: Schema, *, required: bool) -> dict[str, Any]:
     meaning = {"description": schema["description"]} if "description" in schema else {}
-    return {"name": name, "in": where, "required": required, "schema": schema, **meaning}
+    return {
+        "name": name,
+        "in": where,
+        "required": required,
+        "schema": schema,
+        "example": example_of(schema, {}),
+        **meaning,
+    }
 
 
 def _security(endpoint: Endpoint, anonymous_scopes: AbstractSet[str]) -> list[dict[str, list[str]]]:

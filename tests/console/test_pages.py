@@ -1,5 +1,6 @@
 """Every page: on a small screen, in the dark, for those who do not see it, and without a complaint."""
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -144,5 +145,9 @@ def test_the_reader_tells_of_every_operation(visit: Visit) -> None:
     page = visit.open("/docs")
     expect(page.locator(".operation")).to_have_count(len(names))
     assert set(page.locator(".operation").evaluate_all("(all) => all.map(({ id }) => id)")) == names
+    commands = page.get_by_label("Command", exact=True).all_text_contents()
+    assert len(commands) == len(names)
+    assert not [command for command in commands if re.search(r"{\w+}|…|undefined", command)]
+    assert f"curl '{visit.service.url}/v1/search-pins/pin_3'" in commands
     page.get_by_label("Find an operation").fill("bulk")
     expect(page.locator(".operation:visible")).to_have_count(1)

@@ -1,6 +1,7 @@
 """The description is OpenAPI 3.1 and says of every route what the route table does."""
 
 import re
+from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
@@ -12,10 +13,11 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from app.domain.access import INSTRUMENTS_READ
 from app.domain.profile import ProfileLimits
+from app.web.examples import example_of
 from app.web.openapi import Facts, describe
 from app.web.routes import ENDPOINTS, route_table
 
-LIMITS = ProfileLimits(profiles_per_owner=5, members=6, name_length=7)
+LIMITS = ProfileLimits(profiles_per_owner=5, members=6, name_length=17)
 EVERYWHERE = {400, 413, 414, 415, 431}
 SCOPED = EVERYWHERE | {401, 403, 429, 503}
 
@@ -116,6 +118,55 @@ def test_every_body_is_described() -> None:
         assert tuple(content) == endpoint.media_types
 
 
+def exemplified(document: Any) -> Iterator[tuple[str, Any]]:
+    """Everything that needs an example, with its place: parameters, headers, bodies, answers, problems."""
+    components = document["components"]
+    for section in ("parameters", "headers"):
+        yield from ((f"{section} {name}", one) for name, one in components[section].items())
+    yield from json_answers(components["responses"])
+    for name, operation in operations().items():
+        given = [one for one in operation["parameters"] if "$ref" not in one]
+        yield from ((f"{name} {parameter['name']}", parameter) for parameter in given)
+        content = operation.get("requestBody", {"content": {}})["content"]
+        yield from ((f"{name} {media_type}", body) for media_type, body in content.items())
+        answers = {f"{name} {status}": one for status, one in operation["responses"].items()}
+        yield from json_answers(answers)
+
+
+def json_answers(responses: Any) -> Iterator[tuple[str, Any]]:
+    """And problems that are told as a text."""
+    for place, response in responses.items():
+        for media_type, content in response.get("content", {}).items():
+            if media_type in ("application/json", "application/problem+json") or place.endswith("Text"):
+                yield f"{place} {media_type}", content
+
+
+def test_everything_has_an_example_that_is_valid() -> None:
+    document = description()
+    places = dict(exemplified(document))
+    assert {"search q", "parameters optional-If-None-Match", "headers RateLimit-Limit"} <= set(places)
+    assert {"search 200 application/json", "NotFound application/problem+json"} <= set(places)
+    assert {"create_profile application/json", "NotFoundText text/plain"} <= set(places)
+    for place, one in places.items():
+        assert "example" in one, place
+        schema = {**one["schema"], "components": document["components"]}
+        validator = Draft202012Validator(schema, format_checker=Draft202012Validator.FORMAT_CHECKER)
+        assert not list(validator.iter_errors(one["example"])), place
+
+
+def test_examples_of_problems_say_what_their_statuses_do() -> None:
+    for name, response in description()["components"]["responses"].items():
+        for content in response["content"].values():
+            if isinstance(example := content["example"], dict):
+                assert example["title"].replace(" ", "").replace("-", "") == name
+                assert example["detail"]
+
+
+def test_a_field_without_an_example_is_named() -> None:
+    with pytest.raises(LookupError, match=r"give an example of .*string"):
+        example_of({"type": "object", "properties": {"x": {"type": "string"}}, "required": ["x"]}, {})
+
+
 def test_nothing_shared_is_unused() -> None:
     document = orjson.dumps(description()).decode()
     for section, components in description()["components"].items():
@@ -133,7 +184,7 @@ def test_bounds_are_those_of_the_running_service() -> None:
     ]
     assert limits and all((limit["maximum"], limit["default"]) == (8, 8) for limit in limits)
     schemas = description()["components"]["schemas"]
-    assert schemas["ProfileDocument"]["properties"]["name"]["maxLength"] == 7
+    assert schemas["ProfileDocument"]["properties"]["name"]["maxLength"] == 17
     assert schemas["Selection"]["properties"]["instruments"]["anyOf"][0]["maxItems"] == 6
 
 

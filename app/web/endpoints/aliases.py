@@ -3,15 +3,16 @@
 from http import HTTPStatus
 from typing import Final
 
+from pydantic import TypeAdapter
+
 from app.domain import errors
 from app.domain.access import INSTRUMENTS_READ, INSTRUMENTS_WRITE
 from app.domain.alias import AliasDocument, which_schema
-from app.domain.instrument import PUBLIC_ID_PATTERN
-from app.web import aliases, answers_aliases, headers
+from app.web import aliases, answers, answers_aliases, headers
 from app.web.endpoint import JSON, Answer, Endpoint
 
 _ALIASES: Final = "/v1/instruments/{id}/aliases"
-_ID: Final = {"id": {"type": "string", "pattern": PUBLIC_ID_PATTERN}}
+_ID: Final = {"id": TypeAdapter(answers.InstrumentId).json_schema()}
 
 ENDPOINTS: Final = (
     Endpoint(
@@ -47,7 +48,12 @@ ENDPOINTS: Final = (
         summary="Remove an alias or a former symbol; ETag is the instrument's",
         identifiers={
             **_ID,
-            "alias": {"type": "string", "minLength": 1, "description": "in any case; percent-encoded"},
+            "alias": {
+                "type": "string",
+                "minLength": 1,
+                "description": "in any case; percent-encoded",
+                "examples": ["FB"],
+            },
         },
         query=which_schema,
         headers=(headers.IF_MATCH.optional(),),

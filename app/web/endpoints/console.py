@@ -5,7 +5,7 @@ from typing import Final
 from app.domain import errors
 from app.web import headers
 from app.web.console import handlers
-from app.web.console.assets import ASSETS
+from app.web.console.assets import ASSETS, VERSION
 from app.web.endpoint import Answer, Endpoint
 
 _HEADERS: Final = (
@@ -47,7 +47,7 @@ ENDPOINTS: Final = (
         None,
         summary="Send a file that these pages load",
         identifiers={
-            "version": {"type": "string", "pattern": handlers.VERSION_PATTERN},
+            "version": {"type": "string", "pattern": handlers.VERSION_PATTERN, "examples": [VERSION]},
             "name": {"type": "string", "enum": list(ASSETS)},
         },
         headers=(headers.IF_NONE_MATCH,),

@@ -3,17 +3,18 @@
 from http import HTTPStatus
 from typing import Final
 
+from pydantic import TypeAdapter
+
 from app.domain import errors
 from app.domain.access import INSTRUMENTS_WRITE
 from app.domain.bulk_line import BulkLine
-from app.domain.instrument import PUBLIC_ID_PATTERN
 from app.domain.instrument_document import InstrumentDocument
 from app.domain.write_query import bulk_schema, delisting_schema
 from app.web import answers, bulk_writes, headers, instrument_writes
 from app.web.endpoint import JSON, MERGE_PATCH, NDJSON, Answer, Endpoint
 
 _INSTRUMENT: Final = instrument_writes.PATH + "/{id}"
-_ID: Final = {"id": {"type": "string", "pattern": PUBLIC_ID_PATTERN}}
+_ID: Final = {"id": TypeAdapter(answers.InstrumentId).json_schema()}
 _SHOWN: Final = Answer(answers.Instrument, headers=(headers.ETAG,))
 
 ENDPOINTS: Final = (
@@ -60,7 +61,13 @@ ENDPOINTS: Final = (
         identifiers=_ID,
         query=delisting_schema,
         headers=(headers.IF_MATCH,),
-        answers=(_SHOWN,),
+        answers=(
+            Answer(
+                answers.Instrument,
+                headers=(headers.ETAG,),
+                example={"status": "delisted", "delisted_on": "2026-01-31"},
+            ),
+        ),
         errors=(errors.Conflict,),
     ),
     Endpoint(

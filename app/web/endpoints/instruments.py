@@ -2,14 +2,15 @@
 
 from typing import Final
 
+from pydantic import TypeAdapter
+
 from app.domain import errors, query_schema
 from app.domain.access import INSTRUMENTS_READ
-from app.domain.instrument import PUBLIC_ID_PATTERN
 from app.web import answers, feeds, headers, instruments
 from app.web.endpoint import INDEX_HEADERS, Answer, Endpoint
 
 _KEPT_HEADERS: Final = (*INDEX_HEADERS, headers.ETAG, headers.VARY)
-_ID: Final = {"id": {"type": "string", "pattern": PUBLIC_ID_PATTERN}}
+_ID: Final = {"id": TypeAdapter(answers.InstrumentId).json_schema()}
 
 ENDPOINTS: Final = (
     Endpoint(

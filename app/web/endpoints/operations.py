@@ -9,8 +9,23 @@ from app.web import answers_operations, caller, headers, index_admin, operations
 from app.web.endpoint import Answer, Endpoint
 
 _JOB: Final = paths.INDEX_JOBS + "/{id}"
-_JOB_ID: Final = {"id": {"type": "string", "pattern": index_admin.JOB_ID_PATTERN}}
-_ASKED: Final = (Answer(answers_operations.IndexJob, HTTPStatus.ACCEPTED, (headers.LOCATION,)),)
+_JOB_ID: Final = {"id": {"type": "string", "pattern": index_admin.JOB_ID_PATTERN, "examples": ["17"]}}
+_ASKED: Final = (
+    Answer(
+        answers_operations.IndexJob,
+        HTTPStatus.ACCEPTED,
+        (headers.LOCATION,),
+        example={
+            "state": "queued",
+            "started_at": None,
+            "phase": None,
+            "done": 0,
+            "total": None,
+            "rate": None,
+            "eta_s": None,
+        },
+    ),
+)
 
 ENDPOINTS: Final = (
     Endpoint(
@@ -110,7 +125,18 @@ ENDPOINTS: Final = (
         summary="Tell whether searches can be answered, and what is degraded",
         answers=(
             Answer(answers_operations.Readiness),
-            Answer(answers_operations.Readiness, HTTPStatus.SERVICE_UNAVAILABLE),
+            Answer(
+                answers_operations.Readiness,
+                HTTPStatus.SERVICE_UNAVAILABLE,
+                example={
+                    "status": "unavailable",
+                    "postgres": "down",
+                    "redis": "down",
+                    "index": "unknown",
+                    "index_generation": None,
+                    "index_age_s": None,
+                },
+            ),
         ),
     ),
     Endpoint(
@@ -131,6 +157,6 @@ ENDPOINTS: Final = (
         None,
         summary="Show this description",
         headers=(headers.IF_NONE_MATCH,),
-        answers=(Answer(None, headers=(headers.ETAG, headers.CACHE_CONTROL)),),
+        answers=(Answer(answers_operations.Description, headers=(headers.ETAG, headers.CACHE_CONTROL)),),
     ),
 )

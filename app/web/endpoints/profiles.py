@@ -3,18 +3,19 @@
 from http import HTTPStatus
 from typing import Final
 
+from pydantic import TypeAdapter
+
 from app.domain import errors, query_schema
 from app.domain.access import PROFILES_READ, PROFILES_WRITE
 from app.domain.member_edit import MemberEditDocument
 from app.domain.profile import ProfileDocument
 from app.domain.profile_page import profile_page_schema
-from app.store.profile_rows import PUBLIC_ID_PATTERN
 from app.web import answers, event_stream, headers, profile_instruments, profiles
 from app.web.endpoint import JSON, MERGE_PATCH, Answer, Endpoint
 
 _PROFILE: Final = profiles.PATH + "/{id}"
 _MEMBERS: Final = _PROFILE + "/instruments"
-_ID: Final = {"id": {"type": "string", "pattern": PUBLIC_ID_PATTERN}}
+_ID: Final = {"id": TypeAdapter(answers.ProfileId).json_schema()}
 _SHOWN: Final = Answer(answers.Profile, headers=(headers.ETAG, headers.PROFILE_SOURCE))
 
 ENDPOINTS: Final = (

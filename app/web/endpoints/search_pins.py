@@ -3,14 +3,16 @@
 from http import HTTPStatus
 from typing import Final
 
+from pydantic import TypeAdapter
+
 from app.domain import errors, query_schema
 from app.domain.access import INSTRUMENTS_READ, INSTRUMENTS_WRITE
-from app.domain.search_pin import PUBLIC_ID_PATTERN, SearchPinDocument
+from app.domain.search_pin import SearchPinDocument
 from app.web import answers_search_pins, headers, search_pins
 from app.web.endpoint import JSON, Answer, Endpoint
 
 _PIN: Final = search_pins.PATH + "/{id}"
-_ID: Final = {"id": {"type": "string", "pattern": PUBLIC_ID_PATTERN}}
+_ID: Final = {"id": TypeAdapter(answers_search_pins.PinId).json_schema()}
 _SHOWN: Final = Answer(answers_search_pins.SearchPin, headers=(headers.ETAG,))
 
 ENDPOINTS: Final = (

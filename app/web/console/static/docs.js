@@ -151,16 +151,28 @@ function lazily(title, make) {
   return box;
 }
 
+/** A command that can be run as it is, but for the key. */
 function curl(one, bodies, followed, isOpen) {
   const parts = ["curl"];
   if (one.method !== "get") parts.push(`-X ${one.method.toUpperCase()}`);
   if (!isOpen) parts.push("-H 'X-API-Key: KEY'");
-  for (const parameter of one.parameters.map(followed)) if (parameter.in === "header" && parameter.required) parts.push(`-H '${parameter.name}: ${parameter.schema.examples?.[0] ?? "…"}'`);
+  for (const { name, example } of required(one, "header", followed)) parts.push(`-H '${name}: ${example}'`);
   if (bodies.length) {
-    const [type, { schema }] = bodies[0];
-    parts.push(`-H 'Content-Type: ${type}'`, `-d '${JSON.stringify(followed(schema)?.examples?.[0] ?? {})}'`);
+    const [type, { example }] = bodies[0];
+    parts.push(`-H 'Content-Type: ${type}'`, `-d '${JSON.stringify(example)}'`);
   }
-  const query = one.parameters.map(followed).filter((parameter) => parameter.in === "query" && parameter.required).map((parameter) => `${parameter.name}=…`).join("&");
-  parts.push(`'${location.origin}${one.path}${query ? `?${query}` : ""}'`);
+  const asked = required(one, "query", followed).map(({ name, example }) => [name, example]);
+  const query = asked.length ? `?${new URLSearchParams(asked)}` : "";
+  parts.push(`'${location.origin}${filled(one, followed)}${query}'`);
   return parts.join(" ");
+}
+
+function required(one, place, followed) {
+  return one.parameters.map(followed).filter((parameter) => parameter.in === place && parameter.required);
+}
+
+/** The path with examples in its variable parts. */
+function filled(one, followed) {
+  const set = (path, { name, example }) => path.replace(`{${name}}`, encodeURIComponent(example));
+  return required(one, "path", followed).reduce(set, one.path);
 }
