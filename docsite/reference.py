@@ -23,12 +23,17 @@ PROGRAM: Final = "instrument-registry"
 _KIND: Final = re.compile(r"(?P<kind>[A-Z]\w+)(?: +(?P<meaning>\S.*))?$")
 
 
-def command_line() -> str:
-    """Every command with its help, arguments and options, in the order of `--help`."""
+def application() -> TyperGroup:
+    """All commands, with those of the two applications that `indexer` and `loadtest` hand over to."""
     root = typer.main.get_group(service_cli)
     for name, separate in (("indexer", indexer_cli), ("loadtest", loadtest_cli)):
         root.commands[name] = typer.main.get_group(separate)
-    return "\n".join(_command_lines(root, PROGRAM, 1))
+    return root
+
+
+def command_line() -> str:
+    """Every command with its help, arguments and options, in the order of `--help`."""
+    return "\n".join(_command_lines(application(), PROGRAM, 1))
 
 
 def statuses() -> str:

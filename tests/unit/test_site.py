@@ -6,16 +6,17 @@ import subprocess
 import sys
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 import pytest
+from typer.core import TyperGroup
 
 from app.domain import errors
 from app.domain.access import SCOPES
 from app.web.routes import ENDPOINTS
 from docsite.navigation import Entry, expanded
-from docsite.reference import PARTS
+from docsite.reference import PARTS, application
 from docsite.sequence import svg
 from tests.unit.test_consistency import all_errors
 
@@ -107,16 +108,34 @@ def test_what_is_made_from_the_code_is_in_the_reference(site: dict[str, Page]) -
     assert all("<!-- generated" not in page.text for page in site.values())
 
 
-def test_commands_and_paths_that_pages_show_exist(site: dict[str, Page]) -> None:
-    commands = site["reference/command-line.html"].ids
+def exists(words: str) -> bool:
+    """Whether a command is called so; what follows a command that is no group are arguments."""
+    command: Any = application()
+    for word in words.split():
+        if not isinstance(command, TyperGroup):
+            return True
+        if word not in command.commands:
+            return False
+        command = command.commands[word]
+    return True
+
+
+@pytest.mark.parametrize("words", ["profile list", "slo report", "indexer run", "search apple", "keys"])
+def test_a_command_is_known(words: str) -> None:
+    assert exists(words)
+
+
+@pytest.mark.parametrize("words", ["profile nosuch", "slo nosuch", "indexer nosuch", "nosuch"])
+def test_a_command_that_is_none_is_noticed(words: str) -> None:
+    assert not exists(words)
+
+
+def test_commands_and_paths_that_pages_show_exist() -> None:
     paths = [re.compile(re.sub(r"\{\w+\}", "[^/]+", endpoint.path)) for endpoint in ENDPOINTS]
     for page in DOCS.rglob("*.md"):
         text = page.read_text(encoding="utf-8")
         for words in re.findall(r"^\s*\$ instrument-registry ([a-z-]+(?: [a-z-]+)?)", text, re.MULTILINE):
-            names = words.split()
-            assert names[0] in commands, (page.name, words)
-            if names[0] in ("indexer", "keys", "loadtest", "report"):
-                assert "-".join(names) in commands, (page.name, words)
+            assert exists(words), (page.name, words)
         for path in re.findall(r"(?:http://127\.0\.0\.1:8080|\$API)(/[^\s?'\"]*)", text):
             assert any(known.fullmatch(path) for known in paths), (page.name, path)
 
