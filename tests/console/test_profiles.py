@@ -410,14 +410,3 @@ def test_names_that_come_late_do_not_bring_back_an_older_list(visit: Visit) -> N
     held[0].continue_()
     page.wait_for_timeout(200)
     expect(names).to_have_text(["Apple Hospitality REIT", "Apple Inc."])
-
-
-def test_the_audit_trail_tells_how_many_came_and_went(visit: Visit) -> None:
-    profile = created(visit.service, "Edited")
-    found = visit.service.ask("GET", "/v1/instruments/search?q=twin")["hits"]
-    patch = {"selection": {"instruments": [one["id"] for one in found]}}
-    path = f"{PROFILES}/{profile['id']}"
-    visit.service.ask("PATCH", path, json=patch, headers={"If-Match": '"1"'})
-    page = visit.open(f"/#/profiles/{profile['id']}", key=ADMIN)
-    page.get_by_text("Audit trail").click()
-    expect(page.locator(".changes").first).to_have_text("instruments +2 −1")

@@ -136,14 +136,8 @@ export function openDetail(root, id, known, closed, chosen) {
 }
 
 export function changes(changed) {
-  const item = ([name, change]) => h("li", {}, h("code", {}, name), ` ${told(change)}`);
+  const item = ([name, { from, to }]) => h("li", {}, h("code", {}, name), ` ${text(from)} → ${text(to)}`);
   return h("ul", { class: "changes" }, Object.entries(changed).map(item));
-}
-
-/** A list is told by what was added to it and removed from it, all else by what it was and is. */
-function told({ from, to, added, removed, reordered }) {
-  if (!added) return `${text(from)} → ${text(to)}`;
-  return `+${added.length} −${removed.length}${reordered ? ", others in another order" : ""}`;
 }
 
 function text(value) {
