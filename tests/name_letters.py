@@ -14,7 +14,7 @@ from typing import Final
 
 from app.domain.instrument import Listing
 from app.domain.names import read_name
-from app.domain.sort_key import END, NAME_ALPHABET
+from app.domain.sort_key import END, LEAST, LONGEST_CONTEXT, NAME_ALPHABET
 from app.ingest.files import file_source, find_files
 from app.ingest.rows import RowReader, RowRejected
 
@@ -56,20 +56,20 @@ def lines(names: Iterable[str]) -> Iterator[str]:
                 break
             for known in {context, context[-1:]}:
                 following[known][letter] += 1
-            context = (context + letter)[-2:]
+            context = (context + letter)[-LONGEST_CONTEXT:]
     for context, counts in sorted(following.items()):
-        if len(context) < 2 or counts.total() >= ENOUGH:
+        if len(context) < LONGEST_CONTEXT or counts.total() >= ENOUGH:
             weights = [weight(counts[letter] / counts.total()) for letter in (END, *NAME_ALPHABET)]
             yield f"{context.replace(' ', '_')}:{''.join(weights)}"
 
 
 def weight(probability: float) -> str:
     scaled = probability * 2**LIKELIEST
-    return chr(ord("a") + (round(math.log2(scaled)) if scaled > 1 else 0))
+    return chr(ord(LEAST) + (round(math.log2(scaled)) if scaled > 1 else 0))
 
 
 if __name__ == "__main__":
     if len(sys.argv) != 2:
         sys.exit(__doc__)
     found = "\n".join(lines(searched_names([Path(sys.argv[1])])))
-    FILE.write_text(f'{HEADER.format(last=chr(ord("a") + LIKELIEST))}\n{found}\n"""\n')
+    FILE.write_text(f'{HEADER.format(last=chr(ord(LEAST) + LIKELIEST))}\n{found}\n"""\n')

@@ -7,7 +7,8 @@ the parts are in the order of the letters.
 """
 
 from bisect import bisect_left
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from functools import cached_property
 from itertools import accumulate
 from typing import Final, TypeAlias
 
@@ -19,10 +20,13 @@ END: Final = ""
 """Stands for the end of a text, which comes before every letter."""
 _PART_BITS: Final = 18
 """How finely a range is divided; finer than the sum of all weights."""
-_EVEN: Final = 5
+LEAST: Final = "a"
+"""The weight of what never comes; each letter after it is twice as much."""
+_EVEN: Final = "f"
 _OTHERS: Final = 1
-"""The weight of all characters between two letters that are none."""
-_LONGEST_CONTEXT: Final = 2
+"""The share of all characters between two letters that are none; of LEAST as much."""
+LONGEST_CONTEXT: Final = 2
+"""So many letters before one tell how likely it is."""
 
 _Table: TypeAlias = dict[str, tuple[int, int, "_Table"]]
 """Of each letter and END: where its part begins, how long it is, and what follows that letter."""
@@ -34,19 +38,18 @@ class SortKeys:
     The order is that of UTF-8. `a < b` as texts gives `key(a) <= key(b)`: where a text holds another
     character its key stops, so that those behind it are not told apart.
 
-    `weights` tell how likely END and each letter are, as binary logarithms, behind two letters or one, or at
-    the beginning; where they tell nothing, all are alike.
+    `weights` tell how likely END and each letter are, by a letter for each (see LEAST): behind two letters or
+    one, or at the beginning. Where they tell nothing, all are alike.
     """
 
-    def __init__(self, alphabet: str, weights: Mapping[str, tuple[int, ...]] | None = None) -> None:
+    def __init__(self, alphabet: str, weights: Mapping[str, str]) -> None:
         self._alphabet = alphabet
-        known = weights or {}
-        self._unknown: _Table = {}
-        self._tables: dict[str, _Table] = {context: {} for context in known}
-        self._fill(self._unknown, END, (_EVEN,) * (len(alphabet) + 1))
-        for context, table in self._tables.items():
-            self._fill(table, context, known[context])
-        self._begin = self._table(END)
+        self._weights = weights
+
+    @cached_property
+    def _begin(self) -> _Table:
+        """For a text's first letter. Made with the first key, for most processes make none."""
+        return _table_of_first(self._alphabet, self._weights)
 
     def key(self, text: str) -> int:
         """From 0 to MAX_KEY."""
@@ -68,30 +71,33 @@ class SortKeys:
         begin, length, _ = table[self._alphabet[place - 1] if place else END]
         return begin + length
 
-    def _fill(self, table: _Table, context: str, weights: tuple[int, ...]) -> None:
-        shares = [share for weight in weights for share in (1 << weight, _OTHERS)]
-        total = sum(shares)
-        bounds = [(end << _PART_BITS) // total for end in accumulate(shares, initial=0)]
-        for letter, begin, end in zip((END, *self._alphabet), bounds[:-1:2], bounds[1::2], strict=True):
-            table[letter] = begin, end - begin, self._table((context + letter)[-_LONGEST_CONTEXT:])
 
-    def _table(self, context: str) -> _Table:
-        found = self._tables.get(context)
-        return self._tables.get(context[-1:], self._unknown) if found is None else found
+def _table_of_first(alphabet: str, weights: Mapping[str, str]) -> _Table:
+    even: _Table = {}
+    tables: dict[str, _Table] = {before: {} for before in weights}
+    of_even = END, even, _EVEN * (len(alphabet) + 1)
+    for before, table, each in (of_even, *((one, tables[one], weights[one]) for one in weights)):
+        for letter, (begin, length) in zip((END, *alphabet), _parts(each), strict=True):
+            behind = before + letter
+            following = tables.get(behind[-LONGEST_CONTEXT:], tables.get(behind[-1:], even))
+            table[letter] = begin, length, following
+    return tables.get(END, even)
+
+
+def _parts(weights: str) -> Iterator[tuple[int, int]]:
+    """Where each letter's part of a range begins, and how long it is."""
+    shares = [share for weight in weights for share in (1 << ord(weight) - ord(LEAST), _OTHERS)]
+    total = sum(shares)
+    bounds = [(end << _PART_BITS) // total for end in accumulate(shares, initial=0)]
+    return ((begin, end - begin) for begin, end in zip(bounds[:-1:2], bounds[1::2], strict=True))
 
 
 NAME_ALPHABET: Final = " 0123456789abcdefghijklmnopqrstuvwxyz"
+_NAME_WEIGHTS: Final = {
+    before.replace("_", " "): weights for before, weights in (line.split(":") for line in LETTERS.split())
+}
 
-
-def _name_weights() -> dict[str, tuple[int, ...]]:
-    lines = [line.split(":") for line in LETTERS.split()]
-    return {
-        context.replace("_", " "): tuple(ord(weight) - ord("a") for weight in weights)
-        for context, weights in lines
-    }
-
-
-NAMES: Final = SortKeys(NAME_ALPHABET, _name_weights())
+NAMES: Final = SortKeys(NAME_ALPHABET, _NAME_WEIGHTS)
 """For the words by which a name is found: some twenty letters of most, for names are much alike."""
-SYMBOLS: Final = SortKeys(" &-./0123456789=ABCDEFGHIJKLMNOPQRSTUVWXYZ^")
+SYMBOLS: Final = SortKeys(" &-./0123456789=ABCDEFGHIJKLMNOPQRSTUVWXYZ^", {})
 """For symbols: nine characters."""
