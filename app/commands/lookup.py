@@ -11,7 +11,7 @@ from app.commands.running_service import Key, Url, ask
 from app.commands.search import COLUMNS, STYLES, instrument_row
 from app.domain.identifiers import InvalidIdentifier, canonical_identifier, mistyped
 from app.domain.instrument import AssetClass, parse_public_id
-from app.domain.lookup import ID, KINDS, SYMBOL
+from app.domain.lookup import ID, KINDS, MAX_IDENTIFIERS, SYMBOL
 from app.terminal import (
     AsJson,
     completing,
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 STDIN: Final = Path("-")
 _TOLD_APART: Final = ("isin", "figi", "lei", "cusip", "sedol")
 """Kinds that are known by their shape and check digit."""
-_LONG: Final = 1_000
-"""More are more than one request."""
 
 
 def lookup(
@@ -77,7 +75,7 @@ def lookup(
     narrowing = {"mic": mic, "currency": currency, "asset_class": asset_class, "as_of": as_of}
     given = {name: str(value) for name, value in narrowing.items() if value is not None}
     asked: list[Identifier] = [{**_typed(text, kind), **given} for text in texts]  # type: ignore[typeddict-item]
-    with progress_bar("Looking up", len(asked), shown=len(asked) > _LONG) as progress:
+    with progress_bar("Looking up", len(asked), shown=len(asked) > MAX_IDENTIFIERS) as progress:
         results = ask(url, key, lambda client: client.lookup(asked, progress=progress))
     if as_json:
         for identifier, result in zip(asked, results, strict=True):

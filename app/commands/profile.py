@@ -2,13 +2,14 @@
 
 import re
 import sys
-from collections.abc import Mapping
 from contextlib import aclosing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, cast
 
 import typer
 
+from app.commands.profile_content import patch_of, query_of, traits_of
+from app.commands.profile_shown import print_event, print_profile
 from app.commands.running_service import Key, Url, ask
 from app.commands.search import (
     AssetClasses,
@@ -41,7 +42,6 @@ if TYPE_CHECKING:
     from instrument_registry_client.models import (
         Profile,
         ProfileDocument,
-        ProfilePatch,
         ProfileSummary,
         ResolvedInstruments,
     )
@@ -137,7 +137,7 @@ def show(
     if as_json:
         print_json({**found, "resolved": page})
         return
-    _print_profile(found)
+    print_profile(found)
     if page.get("partial"):
         messages.print(f"Not all: {page.get('partial_reason')}", style="yellow")
     print_instruments(page["instruments"])
@@ -182,14 +182,14 @@ def create(
     Example: instrument-registry profile create "European ETFs" --asset-class etf --currency EUR
     """
     members = [*(instrument or ()), *(_ids_in(instruments_from) if instruments_from else ())]
-    dynamic = _query(query, filters_of(asset_class, mic, currency, country, sector, status))
+    dynamic = query_of(query, filters_of(asset_class, mic, currency, country, sector, status))
     if bool(members) == bool(dynamic):
         fail("give --instrument or --instruments-from, or else --query or filters such as --asset-class")
     document = {
         "name": name,
         "channels": [str(one) for one in channel or (Channel.TRADES,)],
         "selection": {"instruments": members} if members else {"query": dynamic},
-        **_traits(description, None, mode, interval_ms, bar_interval, book_depth, state),
+        **traits_of(description, None, mode, interval_ms, bar_interval, book_depth, state),
     }
     created = ask(url, key, lambda client: client.profiles.create(cast("ProfileDocument", document))).value
     if as_json:
@@ -238,14 +238,14 @@ def edit(
 
     Example: instrument-registry profile edit "European ETFs" --state paused --description "out of hours"
     """
-    traits = _traits(description, name, mode, interval_ms, bar_interval, book_depth, state)
+    traits = traits_of(description, name, mode, interval_ms, bar_interval, book_depth, state)
     if channel:
         traits["channels"] = [str(one) for one in channel]
     added, removed = list(add or ()), list(remove or ())
     if unknown := [one for one in without or () if one not in _QUERY_PARTS]:
         fail(f"--without: {unknown[0]!r} is none of {', '.join(_QUERY_PARTS)}")
     dynamic: dict[str, Any] = {"q" if one == "query" else one: None for one in without or ()}
-    dynamic |= _query(query, filters_of(asset_class, mic, currency, country, sector, status))
+    dynamic |= query_of(query, filters_of(asset_class, mic, currency, country, sector, status))
     if not (traits or dynamic or added or removed):
         fail("nothing to change; give --add, --remove, --name or another option (--help lists them)")
 
@@ -256,7 +256,7 @@ def edit(
             return (await client.profiles.read(profile_id)).value
         return (
             await client.profiles.edit(
-                profile_id, lambda found: _patch(found, traits, added, removed, dynamic)
+                profile_id, lambda found: patch_of(found, traits, added, removed, dynamic)
             )
         ).value
 
@@ -264,7 +264,7 @@ def edit(
     if as_json:
         print_json(changed)
     else:
-        _print_profile(changed)
+        print_profile(changed)
 
 
 @profile.command("delete")
@@ -323,7 +323,7 @@ def watch(
                 if as_json:
                     print_json({"event": event.kind, **event.data}, indent=False)
                 else:
-                    _print_event(event.number, event.kind, event.data)
+                    print_event(event.number, event.kind, event.data)
                 if left is not None and (left := left - 1) == 0:
                     return
 
@@ -333,7 +333,7 @@ def watch(
 async def _show_all(client: "RegistryClient", wanted: str, *, as_json: bool) -> None:
     profile_id = await _id_of(client, wanted)
     if not as_json:
-        _print_profile((await client.profiles.read(profile_id)).value)
+        print_profile((await client.profiles.read(profile_id)).value)
     with instruments_shown(as_json=as_json) as tell, progress_bar(shown=not output.is_terminal) as progress:
         async for instrument in client.profiles.instruments_all(profile_id):
             tell(instrument)
@@ -357,112 +357,3 @@ def _ids_in(file: Path) -> list[str]:
         return file.read_text(encoding="utf-8").split()
     except (OSError, UnicodeDecodeError) as error:
         fail(f"--instruments-from: {file} cannot be read ({error}); name a file of UTF-8 text")
-
-
-def _traits(
-    description: str | None,
-    name: str | None,
-    mode: DeliveryMode | None,
-    interval_ms: int | None,
-    bar_interval: BarInterval | None,
-    book_depth: int | None,
-    state: ProfileStatus | None,
-) -> dict[str, Any]:
-    """What was given of a profile's traits, as a document or a patch has it."""
-    delivery = {
-        "mode": mode,
-        "interval_ms": interval_ms,
-        "bar_interval": bar_interval,
-        "book_depth": book_depth,
-    }
-    given = {"name": name, "description": description, "status": state}
-    traits: dict[str, Any] = {trait: value for trait, value in given.items() if value is not None}
-    if options := {option: value for option, value in delivery.items() if value is not None}:
-        traits["delivery"] = options
-    return traits
-
-
-def _query(text: str | None, filters: dict[str, list[str]]) -> dict[str, Any]:
-    """What was given of a saved search."""
-    return filters if text is None else {"q": text, **filters}
-
-
-def _patch(
-    found: "Profile",
-    traits: dict[str, Any],
-    add: list[str],
-    remove: list[str],
-    dynamic: dict[str, Any],
-) -> "ProfilePatch":
-    patch = dict(traits)
-    if pointless := _pointless(found, traits):
-        patch["delivery"] = {**traits.get("delivery", {}), **dict.fromkeys(pointless)}
-    listed = found["selection"].get("instruments")
-    if dynamic:
-        if listed is not None:
-            fail("this profile selects a list, and has no query to change; give --add and --remove")
-        patch["selection"] = {"query": dynamic}
-    if add or remove:
-        if listed is None:
-            fail("this profile selects by a query, and has no instruments to add to or remove")
-        patch["selection"] = {
-            "instruments": [one for one in dict.fromkeys((*listed, *add)) if one not in set(remove)]
-        }
-    return cast("ProfilePatch", patch)
-
-
-def _pointless(found: "Profile", traits: dict[str, Any]) -> list[str]:
-    """Options of delivery that the profile has and that mean nothing after the change; none that is given."""
-    given = traits.get("delivery", {})
-    channels = traits.get("channels", found["channels"])
-    means_something = {
-        "interval_ms": given.get("mode", found["delivery"].get("mode")) != DeliveryMode.STREAMING,
-        "bar_interval": Channel.BARS in channels,
-        "book_depth": Channel.BOOK in channels,
-    }
-    return [
-        option
-        for option, means in means_something.items()
-        if not means and option in found["delivery"] and option not in given
-    ]
-
-
-def _print_profile(found: "Profile") -> None:
-    selection = found["selection"]
-    rows = [
-        ("id", found["id"]),
-        ("name", found["name"]),
-        ("owner", found["owner"]),
-        ("description", found["description"]),
-        ("state", found["status"]),
-        ("channels", " ".join(found["channels"])),
-        ("delivery", _options(found["delivery"])),
-        ("selects", _options(selection["query"] or {}) if "query" in selection else "a list"),
-        ("instruments", found["instrument_count"]),
-        ("version", found["version"]),
-        ("updated", found["updated_at"]),
-    ]
-    shown = [(title, printable(str(value))) for title, value in rows if value not in (None, "")]
-    print_table(("profile", ""), shown, styles=("cyan", "bold"))
-
-
-def _options(values: Mapping[str, Any]) -> str:
-    return ", ".join(
-        f"{name} {' or '.join(value) if isinstance(value, list) else value}" for name, value in values.items()
-    )
-
-
-def _print_event(number: int, kind: str, data: Mapping[str, Any]) -> None:
-    said = {name: value for name, value in data.items() if name not in ("number", "at", "version")}
-    output.print(f"{data.get('at', ''):27} {number:>6} ", end="", style="dim")
-    output.print(f"{kind:12}", end="", style="bold")
-    output.print(" ".join(f"{name}={printable(_compact(value))}" for name, value in said.items()))
-
-
-def _compact(value: object) -> str:
-    text = str(value)
-    return text if len(text) <= _EVENT_WIDTH else f"{text[: _EVENT_WIDTH - 3]}..."
-
-
-_EVENT_WIDTH: Final = 400
-"""Characters of one field of an event that people are shown; --json has all of it."""
