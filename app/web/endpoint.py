@@ -6,10 +6,10 @@ The router, the boundary and the description at /openapi.json all read this.
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from aiohttp import web
-from pydantic import BaseModel
+from pydantic import BaseModel, TypeAdapter
 
 from app.domain.errors import RegistryError
 from app.domain.query_schema import Schema
@@ -28,6 +28,12 @@ INDEX_HEADERS: Final = (
 """Of answers that a search gave."""
 OPTIONAL_INDEX_HEADERS: Final = tuple(header.optional() for header in INDEX_HEADERS)
 """Of answers for which perhaps nothing was searched."""
+
+
+def id_of(kind: Any) -> Mapping[str, Schema]:
+    """The variable `id` of a path, which is described as that type is."""
+    return {"id": TypeAdapter(kind).json_schema()}
+
 
 Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
 

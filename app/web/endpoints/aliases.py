@@ -3,16 +3,14 @@
 from http import HTTPStatus
 from typing import Final
 
-from pydantic import TypeAdapter
-
 from app.domain import errors
 from app.domain.access import INSTRUMENTS_READ, INSTRUMENTS_WRITE
 from app.domain.alias import AliasDocument, which_schema
 from app.web import aliases, answers, answers_aliases, headers
-from app.web.endpoint import JSON, Answer, Endpoint
+from app.web.endpoint import JSON, Answer, Endpoint, id_of
 
 _ALIASES: Final = "/v1/instruments/{id}/aliases"
-_ID: Final = {"id": TypeAdapter(answers.InstrumentId).json_schema()}
+_ID: Final = id_of(answers.InstrumentId)
 
 ENDPOINTS: Final = (
     Endpoint(

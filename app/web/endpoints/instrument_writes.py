@@ -1,9 +1,8 @@
 """The endpoints that write instruments."""
 
+from dataclasses import replace
 from http import HTTPStatus
 from typing import Final
-
-from pydantic import TypeAdapter
 
 from app.domain import errors
 from app.domain.access import INSTRUMENTS_WRITE
@@ -11,10 +10,10 @@ from app.domain.bulk_line import BulkLine
 from app.domain.instrument_document import InstrumentDocument
 from app.domain.write_query import bulk_schema, delisting_schema
 from app.web import answers, bulk_writes, headers, instrument_writes
-from app.web.endpoint import JSON, MERGE_PATCH, NDJSON, Answer, Endpoint
+from app.web.endpoint import JSON, MERGE_PATCH, NDJSON, Answer, Endpoint, id_of
 
 _INSTRUMENT: Final = instrument_writes.PATH + "/{id}"
-_ID: Final = {"id": TypeAdapter(answers.InstrumentId).json_schema()}
+_ID: Final = id_of(answers.InstrumentId)
 _SHOWN: Final = Answer(answers.Instrument, headers=(headers.ETAG,))
 
 ENDPOINTS: Final = (
@@ -61,13 +60,7 @@ ENDPOINTS: Final = (
         identifiers=_ID,
         query=delisting_schema,
         headers=(headers.IF_MATCH,),
-        answers=(
-            Answer(
-                answers.Instrument,
-                headers=(headers.ETAG,),
-                example={"status": "delisted", "delisted_on": "2026-01-31"},
-            ),
-        ),
+        answers=(replace(_SHOWN, example={"status": "delisted", "delisted_on": "2026-01-31"}),),
         errors=(errors.Conflict,),
     ),
     Endpoint(

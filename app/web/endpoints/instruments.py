@@ -2,15 +2,13 @@
 
 from typing import Final
 
-from pydantic import TypeAdapter
-
 from app.domain import errors, query_schema
 from app.domain.access import INSTRUMENTS_READ
 from app.web import answers, feeds, headers, instruments
-from app.web.endpoint import INDEX_HEADERS, Answer, Endpoint
+from app.web.endpoint import INDEX_HEADERS, Answer, Endpoint, id_of
 
 _KEPT_HEADERS: Final = (*INDEX_HEADERS, headers.ETAG, headers.VARY)
-_ID: Final = {"id": TypeAdapter(answers.InstrumentId).json_schema()}
+_ID: Final = id_of(answers.InstrumentId)
 
 ENDPOINTS: Final = (
     Endpoint(

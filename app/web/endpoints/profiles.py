@@ -3,19 +3,17 @@
 from http import HTTPStatus
 from typing import Final
 
-from pydantic import TypeAdapter
-
 from app.domain import errors, query_schema
 from app.domain.access import PROFILES_READ, PROFILES_WRITE
 from app.domain.member_edit import MemberEditDocument
 from app.domain.profile import ProfileDocument
 from app.domain.profile_page import profile_page_schema
 from app.web import answers, event_stream, headers, profile_instruments, profiles
-from app.web.endpoint import JSON, MERGE_PATCH, Answer, Endpoint
+from app.web.endpoint import JSON, MERGE_PATCH, Answer, Endpoint, id_of
 
 _PROFILE: Final = profiles.PATH + "/{id}"
 _MEMBERS: Final = _PROFILE + "/instruments"
-_ID: Final = {"id": TypeAdapter(answers.ProfileId).json_schema()}
+_ID: Final = id_of(answers.ProfileId)
 _SHOWN: Final = Answer(answers.Profile, headers=(headers.ETAG, headers.PROFILE_SOURCE))
 
 ENDPOINTS: Final = (

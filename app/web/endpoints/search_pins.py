@@ -3,16 +3,14 @@
 from http import HTTPStatus
 from typing import Final
 
-from pydantic import TypeAdapter
-
 from app.domain import errors, query_schema
 from app.domain.access import INSTRUMENTS_READ, INSTRUMENTS_WRITE
 from app.domain.search_pin import SearchPinDocument
 from app.web import answers_search_pins, headers, search_pins
-from app.web.endpoint import JSON, Answer, Endpoint
+from app.web.endpoint import JSON, Answer, Endpoint, id_of
 
 _PIN: Final = search_pins.PATH + "/{id}"
-_ID: Final = {"id": TypeAdapter(answers_search_pins.PinId).json_schema()}
+_ID: Final = id_of(answers_search_pins.PinId)
 _SHOWN: Final = Answer(answers_search_pins.SearchPin, headers=(headers.ETAG,))
 
 ENDPOINTS: Final = (

@@ -2,8 +2,9 @@
 
 import { call, Problem, request } from "./api.js";
 import { lineChart } from "./chart.js";
-import { badge, button, confirmed, fill, h, number, problemBox } from "./dom.js";
-import { showRows, table, time, update } from "./dom.js";
+import {
+  badge, button, confirmed, fill, h, number, problemBox, showRows, table, time, update,
+} from "./dom.js";
 import { buckets, fell, parseMetrics, quantile, total } from "./metrics.js";
 import { can, session, who } from "./session.js";
 
