@@ -30,6 +30,9 @@ async def look_up(
             if progress is not None:
                 progress(len(found[start]))
 
+    if len(asked) <= MAX_IDENTIFIERS:
+        await work()
+        return found.get(0, [])
     workers = [asyncio.create_task(work()) for _ in range(AT_ONCE)]
     try:
         await asyncio.gather(*workers)
