@@ -76,7 +76,7 @@ screenshots: $(VENV)/dev.installed ## take the pictures of the console for docs/
 	@$(BIN)/python -m tests.console docs/images
 
 load-burst: $(VENV)/dev.installed ## a load test at a high rate of a service of its own; FACTOR=10 SECONDS=60 DATA=folder
-	@$(BIN)/python -m loadtests.local burst --seconds $(or $(SECONDS),60) --factor $(or $(FACTOR),1) $(LOAD_OPTIONS)
+	@$(BIN)/python -m loadtests.local burst $(if $(SECONDS),--seconds $(SECONDS)) --factor $(or $(FACTOR),1) $(LOAD_OPTIONS)
 
 load-sustained: $(VENV)/dev.installed ## the same for long, with refreshes and rebuilds; MINUTES=30 DATA=folder
 	@$(BIN)/python -m loadtests.local sustained --seconds $$(($(or $(MINUTES),30) * 60)) $(LOAD_OPTIONS)
@@ -84,7 +84,7 @@ load-sustained: $(VENV)/dev.installed ## the same for long, with refreshes and r
 load-short: $(VENV)/dev.installed ## two minutes of it, where others use the machine: latency is not judged
 	@$(BIN)/python -m loadtests.local sustained --seconds 120 --no-latency $(LOAD_OPTIONS)
 
-check: lint test ## what CI runs
+check: lint test load-short ## what CI runs
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed; this is " + sys.version.split()[0] + ". Name another with make PYTHON=/path/to/python3") if sys.version_info < (3, 11) else None'

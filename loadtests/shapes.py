@@ -33,8 +33,8 @@ class Thresholds(_Part):
     rss_growth_ratio: Positive | None = None
     """At most so many times as much memory in the last fifth of the run as in the first, of each process."""
 
-
-_OF_LATENCY: Final = ("p95_ms", "p95_above_bare_ms", "disturbed_p95_ratio")
+    def without_latency(self) -> "Thresholds":
+        return self.model_copy(update=dict.fromkeys(("p95_ms", "p95_above_bare_ms", "disturbed_p95_ratio")))
 
 
 class UserShares(_Part):
@@ -74,18 +74,18 @@ class Shape(_Part):
 
     def without_latency(self) -> "Shape":
         """The same load, its latency measured but not judged."""
-        update = dict.fromkeys(_OF_LATENCY)
-        thresholds = {name: getattr(self, name).model_copy(update=update) for name in _JUDGED}
-        return self.model_copy(update=thresholds)
+        return self.model_copy(
+            update={
+                "thresholds": self.thresholds.without_latency(),
+                "scaled_thresholds": self.scaled_thresholds.without_latency(),
+            }
+        )
 
     def thresholds_at(self, factor: float) -> Thresholds:
         """Those that hold at so many times the rate."""
         if factor <= 1:
             return self.thresholds
         return self.thresholds.model_copy(update=self.scaled_thresholds.model_dump(exclude_none=True))
-
-
-_JUDGED: Final = ("thresholds", "scaled_thresholds")
 
 
 class Shapes(_Part):

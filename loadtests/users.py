@@ -148,7 +148,7 @@ class PacedUser(User):
         begun = now()
         try:
             response = self.sides[side].request(
-                question.method, question.path, question.data or b"", question.headers
+                question.method, question.path, question.data, question.headers
             )
             reply = Reply(response.status_code, str(response.get("etag") or ""), bytes(response.read()))
         except NOT_ANSWERED as error:
