@@ -48,6 +48,12 @@ class Credentials:
         self._keyring = keyring
         self._tokens = tokens
 
+    def principal_of_known_key(self, credential: Credential | None) -> Principal | None:
+        """Whose key it is, if it is one that is known and valid."""
+        if credential is None or credential.kind != "key":
+            return None
+        return self._keyring.known_principal(credential.text)
+
     async def known_principal(self, credential: Credential) -> Principal | None:
         """Whose it is, if it was found to be valid before: that costs next to nothing."""
         if credential.kind == "key":

@@ -96,6 +96,8 @@ _KINDS: Final[Mapping[str, _Kind]] = {
 
 _STRICTEST_FIRST: Final = (_FIGI, *(kind for kind in _KINDS.values() if kind is not _FIGI))
 _REMEMBERED: Final = 65_536
+_LAST: Final = frozenset("0123456789 -\t")
+"""What a text may end with that is one: their last digit, or a separator."""
 
 IDENTIFIER_FIELDS: Final = tuple(_KINDS)
 
@@ -120,12 +122,14 @@ def canonical_identifier(field: str, text: str) -> str:
     return code
 
 
-@lru_cache(_REMEMBERED)
 def is_identifier(text: str) -> bool:
     """Whether a text has the shape of an identifier of some kind, and its check digit."""
+    return text[-1:] in _LAST and _is_identifier(text)
+
+
+@lru_cache(_REMEMBERED)
+def _is_identifier(text: str) -> bool:
     code = text.translate(_SEPARATORS).upper()
-    if not code[-1:].isdigit():  # as all of them end
-        return False
     for kind in _STRICTEST_FIRST:
         if kind.shape.fullmatch(code):
             with suppress(InvalidChecksum, InvalidComponent):

@@ -63,6 +63,8 @@ def ticker_and_venues(key: str) -> tuple[str, tuple[str, ...]] | None:
 
     `BMW GY` (Bloomberg), `BMW.DE` (Yahoo), `BMW XETR` and `XETR:BMW` (ISO 10383), `NASDAQ:AAPL` (Google).
     """
+    if key.isalnum():  # as most symbols
+        return None
     if (match := _TICKER_AT_VENUE.fullmatch(key)) is not None:
         ticker, code = match.groups()
     elif (match := _VENUE_BEFORE.fullmatch(key)) is not None:

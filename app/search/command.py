@@ -7,7 +7,7 @@ from typing import Any, Final, NamedTuple
 from app.search.generation import index_name
 
 _REMEMBERED: Final = 1_024
-"""Heads of searches; a text has one of some dozens for each way to match."""
+"""Heads of searches; many texts have the same."""
 
 
 def search_command(
@@ -57,16 +57,19 @@ class Head(NamedTuple):
         )
 
 
-def packed(heads: Iterable[Head], parameters: Sequence[str]) -> list[bytes]:
+def packed(heads: tuple[Head, ...], parameters: Sequence[str]) -> list[bytes]:
     """Searches as they go to Redis (RESP), with the same parameters each: name and value in turn."""
     values = _bulk(parameters)
-    return [_packed_head(head, len(parameters)) + values for head in heads]
+    return [head + values for head in _packed_heads(heads, len(parameters))]
 
 
 @lru_cache(_REMEMBERED)
-def _packed_head(head: Head, parameters: int) -> bytes:
-    command = head.command(("",) * parameters)
-    return b"*%d\r\n%b" % (len(command), _bulk(map(str, command[: len(command) - parameters])))
+def _packed_heads(heads: tuple[Head, ...], parameters: int) -> list[bytes]:
+    commands = [head.command(("",) * parameters) for head in heads]
+    return [
+        b"*%d\r\n%b" % (len(command), _bulk(map(str, command[: len(command) - parameters])))
+        for command in commands
+    ]
 
 
 def _bulk(arguments: Iterable[str]) -> bytes:

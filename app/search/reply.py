@@ -36,15 +36,17 @@ class TierReply(NamedTuple):
 
 def parse_reply(reply: Mapping[bytes, Any], sort_field: str) -> TierReply:
     """The hits of a reply; `sort_field` names the number that was returned beside the JSON."""
+    results, warnings = reply[b"results"], reply.get(b"warning")
+    if not results and not warnings:  # as most tiers
+        return TierReply([], reply[b"total_results"], ())
     key = sort_field.encode()
     # A document that was removed between matching and loading comes without fields.
     hits = [
         (int(float(fields[key])), fields.get(b"json", b""), fields.get(b"name", b""))
-        for result in reply[b"results"]
+        for result in results
         if (fields := result.get(b"extra_attributes", _NOTHING))
     ]
-    warnings = [warning.decode() for warning in reply.get(b"warning", ())]
-    return TierReply(hits, reply[b"total_results"], warnings)
+    return TierReply(hits, reply[b"total_results"], [warning.decode() for warning in warnings or ()])
 
 
 def finish(hits: Sequence[Hit]) -> list[Hit]:

@@ -36,7 +36,7 @@ class ExactPages:
         head = Head(state.generation, expression, _RETURNED, "rank", search.limit, timeout_ms)
         started = time.monotonic()
         try:
-            [reply] = await self._index.execute(packed([head], plan.parameters), timeout_ms)
+            [reply] = await self._index.execute(packed((head,), plan.parameters), timeout_ms)
         except CursorExpired:  # that generation was removed since its number was read
             return None
         finally:
@@ -44,11 +44,12 @@ class ExactPages:
         found = parse_reply(reply, "rank")
         if not found.hits or len(found.hits) < found.total:
             return None
+        age_s = self._index.live_age_s(state.generation)
         return Page(
             finished([json for _, json, _ in found.hits]),
             found.total,
             state.generation,
-            await self._index.age_s(state.generation),
+            await self._index.age_s(state.generation) if age_s is None else age_s,
             cut_short([found]),
             None,
             [Hit(with_lead(rank, lead), json, b"", way, lead) for rank, json, _ in found.hits],

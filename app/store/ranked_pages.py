@@ -1,7 +1,7 @@
 """Pages of what a text finds, by relevance: the hits of all tiers of its plan in one order."""
 
-from collections.abc import Iterable, Sequence
-from functools import partial
+from collections.abc import Awaitable, Iterable, Sequence
+from functools import lru_cache, partial
 from operator import attrgetter
 from typing import Final, NamedTuple
 
@@ -18,6 +18,8 @@ from app.store.search_index import SearchIndex
 
 WINDOW: Final = 20
 """Of the hits of a text so many are put in order by what only their names tell, whatever a page holds."""
+_REMEMBERED: Final = 1_024
+"""Heads of searches; many texts have the same."""
 _UNKNOWN: Final = -1
 _BY_KEY: Final = attrgetter("key")
 
@@ -28,12 +30,19 @@ class RankedPages:
     def __init__(self, index: SearchIndex) -> None:
         self._index = index
 
-    async def first(self, generation: int, plan: Plan, limit: int, offset: int, timeout_ms: int) -> Page:
+    def first(self, generation: int, plan: Plan, limit: int, offset: int, timeout_ms: int) -> Awaitable[Page]:
         """One page from `offset` on."""
         if offset < WINDOW:
-            return await self._window_page(
-                Cursor(generation, None, offset, _UNKNOWN), plan, limit, timeout_ms
-            )
+            return self._window_page(Cursor(generation, None, offset, _UNKNOWN), plan, limit, timeout_ms)
+        return self._far_page(generation, plan, limit, offset, timeout_ms)
+
+    def following(self, cursor: Cursor, plan: Plan, limit: int, timeout_ms: int) -> Awaitable[Page]:
+        """The page that a cursor leads to."""
+        if cursor.after is None or cursor.in_window:
+            return self._window_page(cursor, plan, limit, timeout_ms)
+        return self._page(cursor, plan, limit, timeout_ms, [])
+
+    async def _far_page(self, generation: int, plan: Plan, limit: int, offset: int, timeout_ms: int) -> Page:
         # Only the keys of all that come before tell where they end.
         before = await self._ask(generation, None, plan, offset, timeout_ms, with_json=False)
         keys = _merged(plan, before)[:offset]
@@ -41,12 +50,6 @@ class RankedPages:
             return await self._made(generation, plan, (), before.total, [before], None)
         start = Cursor(generation, keys[-1].key, 0, before.total)
         return await self._page(start, plan, limit, timeout_ms, [before])
-
-    async def following(self, cursor: Cursor, plan: Plan, limit: int, timeout_ms: int) -> Page:
-        """The page that a cursor leads to."""
-        if cursor.after is None or cursor.in_window:
-            return await self._window_page(cursor, plan, limit, timeout_ms)
-        return await self._page(cursor, plan, limit, timeout_ms, [])
 
     async def best_of_each(
         self, generation: int, plan: Plan, limit: int, timeout_ms: int
@@ -96,11 +99,12 @@ class RankedPages:
         found: Sequence["_Found"],
         following: Cursor | None,
     ) -> Page:
+        age_s = self._index.live_age_s(generation)
         return Page(
             finished([hit.json for hit in taken]),
             total,
             generation,
-            await self._index.age_s(generation),
+            await self._index.age_s(generation) if age_s is None else age_s,
             cut_short([reply for each in found for reply in each.replies]),
             following,
             taken,
@@ -122,10 +126,7 @@ class RankedPages:
             return _Found((), [], 0)
         field = plan.order.field
         returned = (field,) if not with_json else ("json", field, "name") if plan.typed else ("json", field)
-        heads = [
-            Head(generation, _beyond(after, plan, tier), returned, field, limit, timeout_ms)
-            for tier in plan.tiers
-        ]
+        heads = _heads(generation, after, plan.tiers, returned, field, limit, timeout_ms)
         replies = [
             parse_reply(reply, field)
             for reply in await self._index.execute(packed(heads, plan.parameters), timeout_ms)
@@ -136,7 +137,7 @@ class RankedPages:
 class _Found(NamedTuple):
     """What was asked for a plan's tiers, what each was answered, and how many hits there are of all."""
 
-    heads: Sequence[Head]
+    heads: tuple[Head, ...]
     replies: Sequence[TierReply]
     total: int
 
@@ -144,9 +145,11 @@ class _Found(NamedTuple):
 def cut_short(replies: Iterable[TierReply]) -> str | None:
     """Why some of what matches may be missing; None if nothing is."""
     warnings = [warning for reply in replies for warning in reply.warnings]
+    if not warnings:
+        return None
     for warning in warnings:
         metrics.SEARCHES_CUT_SHORT.labels(warning).inc()
-    return "; ".join(dict.fromkeys(warnings)) or None
+    return "; ".join(dict.fromkeys(warnings))
 
 
 def _commands(plan: Plan, found: Sequence[_Found]) -> Sequence[Command]:
@@ -169,7 +172,7 @@ def _merged(plan: Plan, found: _Found) -> list[Hit]:
 def _as_typed(plan: Plan, hits: Sequence[Hit]) -> list[Hit]:
     """The hits in order once more, those whose names begin as was typed with a lead."""
     moved = [
-        hit._replace(key=with_lead(hit.key, lead), begins_lead=lead)
+        Hit(with_lead(hit.key, lead), hit.json, hit.name, hit.way, hit.lead, lead)
         if (lead := begins_lead(hit.name, plan.typed))
         else hit
         for hit in hits
@@ -177,8 +180,23 @@ def _as_typed(plan: Plan, hits: Sequence[Hit]) -> list[Hit]:
     return sorted(moved, key=_BY_KEY)
 
 
-def _beyond(after: int | None, plan: Plan, tier: Tier) -> str:
-    """Matches the hits of a tier, or those alone that come after a key."""
-    if after is None:
-        return tier.expression
-    return f"{tier.expression} @{plan.order.field}:[({with_lead(after, -tier.lead)} +inf]"
+@lru_cache(_REMEMBERED)
+def _heads(
+    generation: int,
+    after: int | None,
+    tiers: tuple[Tier, ...],
+    returned: tuple[str, ...],
+    field: str,
+    limit: int,
+    timeout_ms: int,
+) -> tuple[Head, ...]:
+    """What finds the hits of each tier by rising numbers of a field, or those alone that come after a key."""
+    expressions = [
+        tier.expression
+        if after is None
+        else f"{tier.expression} @{field}:[({with_lead(after, -tier.lead)} +inf]"
+        for tier in tiers
+    ]
+    return tuple(
+        [Head(generation, expression, returned, field, limit, timeout_ms) for expression in expressions]
+    )

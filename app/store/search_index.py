@@ -6,6 +6,7 @@ Searches name the generation that the state said is live, not the alias, so that
 
 import asyncio
 import contextlib
+import math
 import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import cache
@@ -123,10 +124,16 @@ class SearchIndex:
 
     async def age_s(self, generation: int) -> float:
         """Seconds since a generation last equalled Postgres."""
-        state = self.known_state
-        if state is None or state.generation != generation:  # a cursor into a generation that is kept
+        age_s = self.live_age_s(generation)
+        if age_s is None:  # a cursor into a generation that is kept
             state = await self._state_of(generation)
-        return state.current_age_s if state else float("inf")
+            age_s = state.current_age_s if state else math.inf
+        return age_s
+
+    def live_age_s(self, generation: int) -> float | None:
+        """The same, without a coroutine; None where that is not the live one."""
+        state = self.known_state
+        return state.current_age_s if state is not None and state.generation == generation else None
 
     async def read_instrument(self, number: int) -> tuple[bytes, int] | None:
         """The finished JSON of an instrument and its version; None if the index does not have it."""

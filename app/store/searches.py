@@ -1,5 +1,6 @@
 """Searches: in the index, or in Postgres for as long as the index cannot be asked."""
 
+import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import replace
@@ -168,15 +169,18 @@ class Searches:
         cursor: Cursor | None,
         timeout_ms: int,
     ) -> Page:
-        async def ask(generation: int) -> Page:
+        def ask(generation: int) -> Awaitable[Page]:
             if name in (Plans.CATALOG, Plans.SORTED):
-                return await self._ordered.page(generation, search, plan, cursor, timeout_ms)
+                return self._ordered.page(generation, search, plan, cursor, timeout_ms)
             if cursor is not None:
-                return await self._ranked.following(cursor, plan, search.limit, timeout_ms)
-            return await self._ranked.first(generation, plan, search.limit, search.offset, timeout_ms)
+                return self._ranked.following(cursor, plan, search.limit, timeout_ms)
+            return self._ranked.first(generation, plan, search.limit, search.offset, timeout_ms)
 
-        asking = self._index.ask_live(ask) if cursor is None else ask(cursor.generation)
-        page = await self._index.timed(name, search, asking)
+        started = time.monotonic()
+        try:
+            page = await (self._index.ask_live(ask) if cursor is None else ask(cursor.generation))
+        finally:
+            self._index.observe(name, search, started)
         page.plan = name
         if search.facets:
             return await self._with_facets(page, search, plan, timeout_ms, is_first=cursor is None)

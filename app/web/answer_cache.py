@@ -8,11 +8,11 @@ import asyncio
 import gzip
 import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Hashable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Hashable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from hashlib import blake2b
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import structlog
 from aiohttp import hdrs
@@ -121,9 +121,12 @@ class AnswerCache:
         self._drop(key, "changed")
         return None
 
-    async def made(self, key: Hashable, make: Make) -> Answer:
+    def made(self, key: Hashable, make: Make) -> Coroutine[Any, Any, Answer]:
         """The answer; one of all who ask at the same time has it made. Raises as `make` does."""
         _miss.inc()
+        return (self._made_elsewhere if key in self._making else self.made_anew)(key, make)
+
+    async def _made_elsewhere(self, key: Hashable, make: Make) -> Answer:
         while (waiting := self._making.get(key)) is not None:
             waiting.append(asyncio.get_running_loop().create_future())
             answer = await waiting[-1]

@@ -18,7 +18,7 @@ from app.domain.access import API_KEY_PREFIX
 from app.domain.errors import InvalidInput, RegistryError
 from app.logs import REQUEST_ID as REQUEST_ID_IN_LOGS
 from app.logs import log_request
-from app.web.admission import admit
+from app.web.admission import admit, admit_at_once
 from app.web.endpoint import ENDPOINT, Endpoint, Handler
 from app.web.headers import REQUEST_ID_HEADER
 from app.web.problems import as_text, problem, problem_of
@@ -54,7 +54,10 @@ def bounded(handle: ServerHandler, closing: asyncio.Event) -> ServerHandler:
         request_id = request_id_of(request.headers.get(REQUEST_ID_HEADER))
         request[REQUEST_ID] = request_id
         REQUEST_ID_IN_LOGS.set(request_id)
-        response = await _answer(request, handle, request_id)
+        try:
+            response = await handle(request)
+        except Exception as error:
+            response = _problem_of(error, request, request_id)
         endpoint = request.get(ENDPOINT)
         if endpoint is None:
             route, is_stream = UNMATCHED, False
@@ -99,7 +102,7 @@ def admitting(endpoint: Endpoint) -> Handler:
         global _in_progress
         _in_progress += not is_stream
         try:
-            if admits:
+            if admits and not admit_at_once(request, services, scope):
                 await admit(request, services, scope)
             _check_body(request, endpoint, services)
             return await handler(request)
@@ -128,20 +131,17 @@ def request_id_of(proposed: str | None) -> str:
     return f"{_PROCESS}{next(_REQUESTS):08x}"
 
 
-async def _answer(request: web.BaseRequest, handle: ServerHandler, request_id: str) -> web.StreamResponse:
-    try:
-        return await handle(request)
-    except RegistryError as error:
+def _problem_of(error: Exception, request: web.BaseRequest, request_id: str) -> web.Response:
+    if isinstance(error, RegistryError):
         return problem_of(error, request_id)
-    except web.HTTPException as error:
+    if isinstance(error, web.HTTPException):
         return _problem_of_http_exception(error, request_id)
-    except Exception:
-        log.exception("request failed", request_id=request_id, path=request.path)
-        return problem(
-            HTTPStatus.INTERNAL_SERVER_ERROR,
-            "something went wrong on our side; the request id finds it in our logs",
-            request_id,
-        )
+    log.error("request failed", request_id=request_id, path=request.path, exc_info=error)
+    return problem(
+        HTTPStatus.INTERNAL_SERVER_ERROR,
+        "something went wrong on our side; the request id finds it in our logs",
+        request_id,
+    )
 
 
 def _check_body(request: web.Request, endpoint: Endpoint, services: Services) -> None:

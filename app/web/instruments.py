@@ -1,6 +1,6 @@
 """Handlers for instruments: search, suggest, one, history."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -35,12 +35,12 @@ def _read_asked(request: web.Request, parse: Parse) -> Asked:
     return read_asked(parse, request.rel_url.raw_query_string, max_limit)
 
 
-async def search(request: web.Request) -> web.Response:
+def search(request: web.Request) -> Awaitable[web.Response]:
     services = request.app[SERVICES]
     asked = _read_asked(request, parse_search)
     if asked.search.explain:
         check_scope(request, INDEX_ADMIN)
-    return await answered(request, asked, partial(_search, services, asked.search))
+    return answered(request, asked, partial(_search, services, asked.search))
 
 
 async def _search(services: Services, search: Search) -> Answer:
@@ -84,10 +84,10 @@ def _only_fields(hits: Sequence[bytes], fields: Sequence[str]) -> Sequence[bytes
     return [orjson.dumps({field: hit[field] for field in fields}) for hit in decoded]
 
 
-async def suggest(request: web.Request) -> web.Response:
+def suggest(request: web.Request) -> Awaitable[web.Response]:
     services = request.app[SERVICES]
     asked = _read_asked(request, parse_suggest)
-    return await answered(request, asked, partial(_suggest, services, asked.search))
+    return answered(request, asked, partial(_suggest, services, asked.search))
 
 
 async def _suggest(services: Services, search: Search) -> Answer:

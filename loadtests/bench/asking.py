@@ -34,7 +34,7 @@ async def ask(port: int, redis_url: str) -> None:
     line = await open_line(client, within_s=WITHIN_S, reply_timeout_s=WITHIN_S)
 
     async def answer(request: web.Request) -> web.Response:
-        command = packed([head], ("p0", "active", "p1", request.query["q"]))
+        command = packed((head,), ("p0", "active", "p1", request.query["q"]))
         [reply] = await line.send_all(command)
         hits = finished([json for _, json, _ in parse_reply(reply, "rank").hits])
         return web.Response(body=b'{"hits":[%b]}' % b",".join(hits), content_type="application/json")

@@ -26,7 +26,7 @@ def bulks(message: bytes) -> list[bytes]:
 @given(st.text(st.characters(exclude_categories=["Cc", "Cs"]), min_size=1, max_size=30))
 def test_packed_searches_are_the_same_commands(text: str) -> None:
     plan = search_plan(Search(text, {"sector": (text,), "status": ("active",)}))
-    heads = [Head(7, tier.expression, ("json", "rank"), "rank", 20, 250) for tier in plan.tiers]
+    heads = tuple(Head(7, tier.expression, ("json", "rank"), "rank", 20, 250) for tier in plan.tiers)
     arguments = [[str(part).encode() for part in head.command(plan.parameters)] for head in heads]
     assert list(map(bulks, packed(heads, plan.parameters))) == arguments
 
