@@ -6,6 +6,7 @@ kinds together, so `app.search.lookup_match` looks at each document again.
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import chain
 from typing import Final
 
@@ -20,6 +21,8 @@ _FIELDS: Final[Mapping[str, str]] = {
     SYMBOL: "symbol",
     ALIAS: "aliases",
 }
+_REMEMBERED: Final = 256
+"""Kinds of identifiers that are sought together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,11 +76,18 @@ def _chunks(sought: Mapping[int, Sought]) -> Iterator[tuple[int, ...]]:
 def _search(places: tuple[int, ...], sought: Sequence[Sought]) -> LookupSearch | None:
     by_field: dict[str, dict[str, None]] = {}
     for one in sought:
-        for field in dict.fromkeys(_FIELDS[kind] for kind in one.kinds if kind in _FIELDS):
-            by_field.setdefault(field, {}).update((key, None) for key in map(tag_value, one.keys) if key)
+        keys = dict.fromkeys(filter(None, map(tag_value, one.keys)))
+        for field in _fields(one.kinds):
+            by_field.setdefault(field, {}).update(keys)
     parameters: list[str] = []
-    parts = [f"@{field}:{{{_added(keys, parameters)}}}" for field, keys in by_field.items() if keys]
+    parts = [f"@{field}:{{{_added(values, parameters)}}}" for field, values in by_field.items() if values]
     return LookupSearch(places, " | ".join(parts), tuple(parameters)) if parts else None
+
+
+@lru_cache(_REMEMBERED)
+def _fields(kinds: tuple[str, ...]) -> tuple[str, ...]:
+    """Of the index, those that hold identifiers of these kinds."""
+    return tuple(dict.fromkeys(_FIELDS[kind] for kind in kinds if kind in _FIELDS))
 
 
 def _added(values: Iterable[str], parameters: list[str]) -> str:

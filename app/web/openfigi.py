@@ -45,7 +45,7 @@ async def mapping(request: web.Request) -> web.Response:
 
 
 def _mapped(job: Job, matches: Matches) -> dict[str, Any]:
-    records = job.records([match.facts for match in matches.instruments])
+    records = job.records([orjson.loads(match.json) for match in matches.instruments])
     return {"data": records} if records else NOT_FOUND
 
 
