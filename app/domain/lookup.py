@@ -30,7 +30,8 @@ KINDS_OF_ISSUES: Final = frozenset({"isin", "cusip", "composite_figi", "share_cl
 """Those that name an issue: that it has several listings leaves nothing open."""
 NARROWING: Final = ("asset_class", "mic", "currency")
 _NOT_NARROWED: Final = {"type", "value"}
-_REMEMBERED: Final = 16_384
+_REMEMBERED: Final = 4_096
+_WARNINGS_REMEMBERED: Final = 16_384
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +161,7 @@ def compared(kind: str, text: str) -> str:
     return key if kind in (SYMBOL, ALIAS) else identifier_key(key)
 
 
-@lru_cache(maxsize=65_536)
+@lru_cache(_WARNINGS_REMEMBERED)
 def _warning(kind: str, key: str) -> str | None:
     """Remembered: a check costs a third of a lookup, and callers come back with the same."""
     if kind in IDENTIFIER_FIELDS:

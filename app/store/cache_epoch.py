@@ -77,6 +77,10 @@ class CacheEpoch:
             and self._is_in_time(max(made_at, self._unchanged_before))
         )
 
+    def is_past(self, number: int) -> bool:
+        """Whether what was read in an epoch is never given again."""
+        return number < self.number - 1
+
     def _is_in_time(self, moment: float) -> bool:
         return time.monotonic() - moment <= self._parameters.search_index_refresh
 

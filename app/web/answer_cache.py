@@ -8,11 +8,11 @@ import asyncio
 import gzip
 import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Coroutine, Hashable, Mapping
+from collections.abc import Awaitable, Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from hashlib import blake2b
-from typing import Any, Final, TypeAlias
+from typing import Final, TypeAlias
 
 import structlog
 from aiohttp import hdrs
@@ -27,6 +27,9 @@ from app.web.headers import INDEX_GENERATION, generation_text
 from app.web.preconditions import entity_tag
 
 MAX_ENTRIES: Final = 5_000
+SWEPT_AT_ONCE: Final = 2
+"""Answers that nobody can get any more are dropped for each that is kept: not all at once, which would hold
+everybody up."""
 MIN_COMPRESSED_BYTES: Final = 1_024
 """What is smaller gains next to nothing."""
 _COMPRESSION_LEVEL: Final = 5
@@ -121,12 +124,9 @@ class AnswerCache:
         self._drop(key, "changed")
         return None
 
-    def made(self, key: Hashable, make: Make) -> Coroutine[Any, Any, Answer]:
+    async def made(self, key: Hashable, make: Make) -> Answer:
         """The answer; one of all who ask at the same time has it made. Raises as `make` does."""
         _miss.inc()
-        return (self._made_elsewhere if key in self._making else self.made_anew)(key, make)
-
-    async def _made_elsewhere(self, key: Hashable, make: Make) -> Answer:
         while (waiting := self._making.get(key)) is not None:
             waiting.append(asyncio.get_running_loop().create_future())
             answer = await waiting[-1]
@@ -191,6 +191,11 @@ class AnswerCache:
         answer.epoch = epoch
         self._kept[key] = answer
         self._grow(answer.size)
+        for _ in range(SWEPT_AT_ONCE):
+            oldest = next(iter(self._kept.items()), None)
+            if oldest is None or not self._epoch.is_past(oldest[1].epoch):
+                break
+            self._drop(oldest[0], "changed")
 
     def _grow(self, size: int) -> None:
         self._bytes += size

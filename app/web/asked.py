@@ -8,7 +8,7 @@ from typing import Final, Protocol, cast
 from app.domain.query import Search
 from app.web.query_string import parse_pairs
 
-_REMEMBERED: Final = 8_192
+_REMEMBERED: Final = 4_096
 _MAX_LENGTH: Final = 500
 """Of a query string that is remembered."""
 

@@ -241,6 +241,23 @@ async def test_a_trickle_of_changes_does_not_empty_it_every_time(
         assert epoch.current_age_s(epoch.number, 1) is None
 
 
+async def test_what_nobody_can_get_any_more_takes_no_memory(
+    database_url: str, redis_client: Redis, filled: None
+) -> None:
+    async with open_epoch(database_url, redis_client, refresh_s=1000) as epoch:
+        cache = AnswerCache(epoch, kept_for(1000), max_bytes=1 << 20)
+        for key in range(10):
+            await cache.made(key, answer)
+        epoch._begin(has_grace=True)
+        await cache.made("later", answer)
+        assert len(cache._kept) == 11, "they may be given once more"
+        epoch._begin(has_grace=True)
+        for key in range(100, 105):
+            await cache.made(key, answer)
+        assert list(cache._kept) == ["later", *range(100, 105)]
+        assert cache._bytes == sum(one.size for one in cache._kept.values())
+
+
 async def test_what_has_become_old_is_given_while_it_is_made_anew(
     database_url: str, redis_client: Redis, filled: None
 ) -> None:
