@@ -34,16 +34,30 @@ class Lease:
         return None if token is None else int(token)
 
     async def keep(self, token: int) -> None:
-        """Renew the lease until it is lost; then raise LeaseLost. To be run beside what needs the lease."""
+        """Renew the lease until it is lost; then raise LeaseLost. To be run beside what needs the lease.
+
+        What is led may take minutes, and begins anew where it ends so: a server that pauses for less than the
+        lease lasts does not end it.
+        """
         while True:
             await asyncio.sleep(self._duration_s / 3)
             try:
-                async with asyncio.timeout(self._duration_s / 3):
-                    renewed = await self.acquire()
-            except (PostgresUnavailable, TimeoutError) as error:
-                raise LeaseLost(f"the lease could not be renewed: {error or 'no answer in time'}") from error
-            if renewed != token:
+                async with asyncio.timeout(self._duration_s * 2 / 3):
+                    is_held = await self._renew(token)
+            except TimeoutError as error:
+                raise LeaseLost("the lease could not be renewed: Postgres does not answer in time") from error
+            except PostgresUnavailable as error:
+                raise LeaseLost(f"the lease could not be renewed: {error}") from error
+            if not is_held:
                 raise LeaseLost("another indexer has taken the lease")
+
+    async def _renew(self, token: int) -> bool:
+        """Whether it is still held."""
+        with postgres_errors():
+            renewed = await self._connection.fetchval(
+                SQL["renew"], self._name, self._holder, self._duration_s, token
+            )
+        return renewed is not None
 
     async def remove(self, token: int) -> None:
         """Forget the lease, if it is still held: nobody needs it any more."""

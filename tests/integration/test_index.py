@@ -247,6 +247,33 @@ async def test_a_lease_has_one_holder_and_a_growing_token(database_url: str, dat
     await other_connection.close()
 
 
+async def test_a_lease_is_renewed_after_a_pause_and_without_the_disk(
+    database_url: str, database: Connection
+) -> None:
+    lease = Lease(database, "one", 0.3)
+    token = await lease.acquire()
+    assert token is not None
+    keeping = asyncio.create_task(lease.keep(token))
+    blocker = await asyncpg.connect(database_url)
+    async with blocker.transaction():  # as if Postgres paused, for longer than between two renewals
+        await blocker.execute("SELECT FROM index_leases FOR UPDATE")
+        await asyncio.sleep(0.25)
+    await asyncio.sleep(0.2)
+    assert not keeping.done()
+    assert await Lease(blocker, "other", 0.3).acquire() is None
+    keeping.cancel()
+    await asyncio.sleep(0.35)
+    assert await lease._renew(token), "it has expired, and nobody has taken it"
+    assert not await lease._renew(token - 1)
+    behind = 0
+    for _ in range(20):
+        await lease._renew(token)
+        behind += await database.fetchval("SELECT pg_current_wal_flush_lsn() < pg_current_wal_insert_lsn()")
+    assert behind
+    assert await database.fetchval("SHOW synchronous_commit") == "on"
+    await blocker.close()
+
+
 async def test_a_restored_postgres_leads_past_the_token_that_redis_has_seen(
     filled: None, database_url: str, database: Connection, redis_client: Redis
 ) -> None:

@@ -13,6 +13,14 @@ SET holder = excluded.holder,
 WHERE lease.holder = excluded.holder OR lease.expires_at <= clock_timestamp()
 RETURNING token;
 
+-- name: renew
+-- Hold the lease on for $3 seconds if nobody has taken it since, though it may have expired meanwhile. The disk is
+-- not waited for: after a crash of Postgres it would only have expired earlier.
+UPDATE index_leases SET expires_at = clock_timestamp() + make_interval(secs => $3)
+FROM (SELECT set_config('synchronous_commit', 'off', true)) AS unwritten
+WHERE name = $1 AND holder = $2 AND token = $4
+RETURNING token;
+
 -- name: release
 UPDATE index_leases SET expires_at = clock_timestamp() WHERE name = $1 AND holder = $2;
 
