@@ -18,7 +18,7 @@ from app.store.instruments import Position, Snapshot
 READ_BATCH: Final = 500
 WRITE_BATCH: Final = 50
 """Documents written by one script: Redis answers nobody else meanwhile (about 2 ms)."""
-MAX_BATCHES_IN_FLIGHT: Final = 4
+MAX_BATCHES_IN_FLIGHT: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
