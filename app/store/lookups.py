@@ -24,6 +24,7 @@ from app.search.stored_json import finished
 from app.store.degraded_search import TIMEOUT_S, DegradedSearch
 from app.store.instruments import SQL
 from app.store.postgres import Connection, Postgres
+from app.store.redis_line import Command
 from app.store.search_index import SearchIndex, documents_command
 from app.store.searches import Searches
 
@@ -124,16 +125,14 @@ async def _candidates(
     # 1. Searches for many identifiers each, and the documents of ids.
     searches = lookup_searches(sought)
     numbers = [number for one in sought.values() if (number := _number(one)) is not None]
-    *replies, held, is_there = await index.execute(
-        [
-            *(_command(generation, search, AT_FIRST, timeout_ms) for search in searches),
-            documents_command(generation, numbers),
-            ("EXISTS", state_key(generation)),
-        ],
-        PATIENCE * timeout_ms,
-    )
+    commands: list[Command] = [_command(generation, search, AT_FIRST, timeout_ms) for search in searches]
+    if numbers:
+        commands.append(documents_command(generation, numbers))
+    commands.append(("EXISTS", state_key(generation)))
+    *replies, is_there = await index.execute(commands, PATIENCE * timeout_ms)
     if not is_there:  # then what is missing says nothing
         raise CursorExpired("the index generation that was asked is gone")
+    held = replies.pop() if numbers else []
     documents = finished([document for document in held if document is not None])
     found = _matches({place: one for place, one in sought.items() if ID in one.kinds}, documents)
     # 2. Those among which more match than were asked for, each by itself.
