@@ -47,6 +47,8 @@ TARGETS: Final[Mapping[str, Target]] = {
     "locust.burst": _most("Locust burst, 213 requests/s: P95 above the bare handler's", "", 3, "ms"),
     "locust.burst10": _most("Locust burst, ten times that: P95 above the bare handler's", "", 10, "ms"),
     "locust.sustained": _most("Locust sustained: P95 above the bare handler's", "", 3, "ms"),
+    "locust.disturbed": _most("Locust sustained: P95 during a refresh or rebuild", "", 2, "times"),
+    "locust.memory": _most("Locust sustained: memory, at the end against the beginning", "", 1.1, "times"),
     "tenfold.exact": _most("ten times the data: an exact lookup", "once the data", 1.3, "ms"),
     "tenfold.prefix": _most("ten times the data: a two-word name prefix", "once the data", 2, "ms"),
     "tenfold.memory": _most("ten times the data: Redis, an instrument", "", 1700, "bytes"),

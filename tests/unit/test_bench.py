@@ -254,15 +254,38 @@ def test_the_newest_load_test_counts(tmp_path: Path, newer: str, older: str) -> 
     assert read_load_tests(tmp_path) == {"locust.burst10": Figure(4.5, None, {"failed": 1})}
 
 
-def test_a_load_test_that_missed_something_else_does_not_count(tmp_path: Path) -> None:
+def test_a_load_test_with_failures_does_not_count(tmp_path: Path) -> None:
     with pytest.raises(VoidRun, match=r"no load_test_\*\.json"):
         read_load_tests(tmp_path)
     evidence(tmp_path, "2026-01-01", 4.5, failed="missed")
     with pytest.raises(VoidRun, match="burst10 missed failed"):
         read_load_tests(tmp_path)
     evidence(tmp_path, "2026-01-02", None)
-    with pytest.raises(VoidRun, match="not compared"):
+    with pytest.raises(VoidRun, match="burst10: p95_above_bare_ms was not measured"):
         read_load_tests(tmp_path)
+
+
+def test_each_figure_of_a_sustained_load_is_a_row(tmp_path: Path) -> None:
+    measured = {
+        "failed": 0,
+        "rate_ratio": 1,
+        "p95_above_bare_ms": 8,
+        "disturbed_p95_ratio": 3,
+        "rss_growth_ratio": 1.2,
+    }
+    thresholds = [
+        {"name": name, "limit": 0, "measured": value, "verdict": "passed" if value <= 1 else "missed"}
+        for name, value in measured.items()
+    ]
+    content = {"shape": "sustained", "factor": 1, "started_at": "2026-01-01", "thresholds": thresholds}
+    (tmp_path / "load_test_sustained_1.json").write_text(json.dumps(content))
+    figures = read_load_tests(tmp_path)
+    rows = {name: row_of_figure(name, figure, MADE) for name, figure in figures.items()}
+    assert {name: (row["value"], row["holds"]) for name, row in rows.items()} == {
+        "locust.sustained": (8, False),
+        "locust.disturbed": (3, False),
+        "locust.memory": (1.2, False),
+    }
 
 
 def test_every_target_is_of_a_row() -> None:
