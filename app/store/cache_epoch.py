@@ -79,7 +79,8 @@ class CacheEpoch:
 
     def is_past(self, number: int) -> bool:
         """Whether what was read in an epoch is never given again."""
-        return number < self.number - 1
+        is_in_grace = self._has_grace and time.monotonic() < self.began_at + self.grace_s
+        return number < self.number - is_in_grace
 
     def _is_in_time(self, moment: float) -> bool:
         return time.monotonic() - moment <= self._parameters.search_index_refresh
