@@ -56,11 +56,9 @@ class Credentials:
 
     async def known_principal(self, credential: Credential) -> Principal | None:
         """Whose it is, if it was found to be valid before: that costs next to nothing."""
-        if credential.kind == "key":
-            return self._keyring.known_principal(credential.text)
         if credential.kind == "token" and self._tokens is not None:
             return await self._tokens.known_principal(credential.text)
-        return None
+        return self.principal_of_known_key(credential)
 
     def still_admits(self, principal: Principal) -> bool:
         """Whether a credential that was let in would be now, with no right less."""

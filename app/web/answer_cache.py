@@ -28,7 +28,7 @@ from app.web.preconditions import entity_tag
 
 MAX_ENTRIES: Final = 5_000
 SWEPT_AT_ONCE: Final = 8
-"""Answers that nobody can get any more are dropped for each that is kept: not all at once, which would hold
+"""So many that nobody can get any more are dropped for each that is kept: not all at once, which would hold
 everybody up."""
 MIN_COMPRESSED_BYTES: Final = 1_024
 """What is smaller gains next to nothing."""
