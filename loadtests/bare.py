@@ -28,7 +28,6 @@ import orjson
 import uvloop
 from aiohttp import web
 
-from app.store.copy_epochs import SQL as COPIES
 from app.store.idempotency import SQL as IDEMPOTENCY
 from app.store.profile_writes import SQL as PROFILES
 from app.store.steps import rows_of
@@ -103,7 +102,6 @@ async def patch(connection: Any, profile_id: Any) -> int:
     async with _transaction(connection):
         profile = await _ask(connection, PROFILES["lock"], profile=profile_id)
         await _update(connection, profile, description=f"bare {random.random()}")
-        await connection.fetchrow(COPIES["join"])
     return 1
 
 
@@ -112,18 +110,15 @@ async def edit(connection: Any, profile_id: Any) -> int:
     scope = "bare", "POST", "/v1/subscription-profiles", uuid4().hex
     some = random.sample(range(1, INSTRUMENTS + 1), 2 * EDITED)
     async with _transaction(connection):
-        await _ask(connection, IDEMPOTENCY["lock"], scope=scope)
-        await _ask(connection, IDEMPOTENCY["find"], scope=scope)
+        await _ask(connection, IDEMPOTENCY["take"], scope=scope)
         profile = await _ask(connection, PROFILES["lock"], profile=profile_id)
         members = set(profile["members"])
         added = [number for number in some[:EDITED] if number not in members]
         removed = [number for number in some[EDITED:] if number in members]
         await _ask(connection, PROFILES["unusable_instruments"], numbers=added)
-        await _update(connection, profile, member_count=len(members) + len(added) - len(removed))
-        await _ask(connection, PROFILES["remove_members"], profile=profile_id, numbers=removed)
-        await _ask(connection, PROFILES["add_members"], profile=profile_id, numbers=added)
+        count = len(members) + len(added) - len(removed)
+        await _update(connection, profile, member_count=count, removed=removed, added=added)
         await _remember(connection, scope, profile_id)
-        await connection.fetchrow(COPIES["join"])
     return 1
 
 
@@ -133,8 +128,7 @@ async def lifecycle(connection: Any, _: Any) -> int:
     owner = f"bare {random.randrange(OWNERS)}"
     scope = owner, "POST", "/v1/subscription-profiles", profile_id.hex
     async with _transaction(connection):
-        await _ask(connection, IDEMPOTENCY["lock"], scope=scope)
-        await _ask(connection, IDEMPOTENCY["find"], scope=scope)
+        await _ask(connection, IDEMPOTENCY["take"], scope=scope)
         await _ask(connection, PROFILES["lock_owner"], owner=owner)
         await _ask(connection, PROFILES["count_of_owner"], owner=owner)
         await _ask(connection, PROFILES["unusable_instruments"], numbers=members)
@@ -147,16 +141,20 @@ async def lifecycle(connection: Any, _: Any) -> int:
             "status": "active",
         }
         detail = {"profile": content}
-        row = {"profile": profile_id, "owner": owner, **content, **_AUTHOR, "detail": detail}
+        row = {
+            "profile": profile_id,
+            "owner": owner,
+            **content,
+            **_AUTHOR,
+            "detail": detail,
+            "added": members,
+        }
         await _ask(connection, PROFILES["insert"], **row)
-        await _ask(connection, PROFILES["add_members"], profile=profile_id, numbers=members)
         await _remember(connection, scope, profile_id)
-        await connection.fetchrow(COPIES["join"])
     async with _transaction(connection):
         await _ask(connection, PROFILES["lock"], profile=profile_id)
         await _ask(connection, PROFILES["record_deletion"], profile=profile_id, **_AUTHOR, detail=detail)
         await _ask(connection, PROFILES["delete"], profile=profile_id)
-        await connection.fetchrow(COPIES["join"])
     return 2
 
 
@@ -177,7 +175,7 @@ async def _transaction(connection: Any) -> AsyncIterator[None]:
     """As the service begins and ends one, but that it may wait for a lock."""
     await connection.execute(f"BEGIN; {GROUPS['plan_by_index']}")
     yield
-    await connection.execute(GROUPS["commit"])
+    await connection.execute("SELECT FROM join_profile_copies(); " + GROUPS["commit"])
 
 
 async def _ask(connection: Any, statement: str, **row: Any) -> Any:

@@ -4,6 +4,7 @@ A server that was restarted or replaced may have lost the newest marks; so every
 it is meant for, and is not sent to another one.
 """
 
+import asyncio
 import re
 from typing import Any, Final
 
@@ -64,16 +65,17 @@ class CopyServer:
             return None
         return self._run_id
 
-    async def execute(self, run_id: str, *arguments: str | bytes | int) -> Any:
-        """One command to the run `run_id`. Raises RedisUnavailable, also where another run answers.
+    def execute(self, run_id: str, *arguments: str | bytes | int) -> "asyncio.Future[Any]":
+        """The reply to one command to the run `run_id`, given to Redis before those that are asked for later.
 
-        A command that failed may have been carried out, now or later.
+        Raises RedisUnavailable, also where another run answers. A command that failed may have been carried
+        out, now or later.
         """
         if self._line is None:
             raise RedisUnavailable("Redis does not answer")
         if run_id != self._run_id:
             raise RedisUnavailable("another Redis answers")
-        return await self._line.send(*arguments)
+        return self._line.send(*arguments)
 
     async def _identify(self, connection: AbstractConnection) -> None:
         await connection.on_connect()

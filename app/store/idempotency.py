@@ -49,13 +49,12 @@ def find_answer(once: Once) -> Steps[Answer | None]:
 
     Raises InFlight while another transaction does it, KeyReused if it was done with another body.
     """
-    lock = yield from ask_one(SQL["lock"], scope=once.scope)
-    if lock is None or not lock["is_ours"]:
+    record = yield from ask_one(SQL["take"], scope=once.scope)
+    if record is None or not record["is_ours"]:
         raise InFlight(
             "a request with this Idempotency-Key is still being carried out; try again in a moment"
         )
-    record = yield from ask_one(SQL["find"], scope=once.scope)
-    if record is None:
+    if record["body_sha256"] is None:
         return None
     if record["body_sha256"] != once.body_sha256:
         raise KeyReused(

@@ -3,7 +3,7 @@
 Under a profile's key stands one of three things, or nothing:
 
 - a *copy*, with its version and owner;
-- a *mark*: a write is about to commit, has committed, or its writer died between the two;
+- a *mark*: a write is about to commit, has committed, or its writer died before it said so;
 - a *claim*: a reader that found nothing reads Postgres, and puts the copy there if its claim still stands.
 
 A writer marks as the last step before its commit, under the lock of the profile's row, and settles the mark
@@ -16,7 +16,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from secrets import token_bytes
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 import structlog
@@ -125,16 +125,25 @@ class ProfileCopies:
         For a mark, the caller holds a lock of the profile's row.
         """
         copy = b"" if profile is None else _encode(profile)
-        await self._run(gap.redis_run_id, "fill_profile_copy", gap.key, gap.value, copy, COPY_LIVES_MS)
+        try:
+            await self._run_script(gap.redis_run_id, "fill_profile_copy", gap.key, gap.value, copy)
+        except RedisUnavailable as error:
+            _left_to_readers(error)
 
-    async def mark(self, connection: Connection, writes: Sequence[Written | None]) -> list[Mark | None]:
+    @property
+    def epoch(self) -> Epoch | None:
+        """What a writer may take for the epoch, if its commit requires that it still is."""
+        return self._epochs.readable
+
+    async def join(self, connection: Connection) -> Epoch:
+        """The epoch, which stays until the transaction ends."""
+        return await self._epochs.join(connection)
+
+    async def mark(self, epoch: Epoch, writes: Sequence[Written | None]) -> list[Mark | None]:
         """Announce the commit of these, which follows at once. Raises MarkFailed.
 
         None for what changed nothing, and where no copy is read.
         """
-        if not any(writes):
-            return [None] * len(writes)
-        epoch = await self._epochs.join(connection)
         return await asyncio.gather(*(self._mark(epoch, written) for written in writes))
 
     async def distrust(self, postgres: Postgres) -> None:
@@ -142,12 +151,20 @@ class ProfileCopies:
         async with postgres.connection() as connection:
             await self._epochs.distrust(connection)
 
-    async def settle(self, mark: Mark | None, written: Written) -> None:
-        """Replace the mark by what was committed."""
-        if mark is not None:
-            copy = b"" if written.profile is None else _encode(written.profile)
-            arguments = mark.value, written.version, copy, COPY_LIVES_MS
-            await self._run(mark.redis_run_id, "settle_profile_copy", mark.key, *arguments)
+    def settle(self, mark: Mark, written: Written) -> None:
+        """Have the mark replaced by what was committed; nobody waits for that.
+
+        Readers of this process find the copy, as they ask after it; others may still find the mark.
+        """
+        copy = b"" if written.profile is None else _encode(written.profile)
+        try:
+            settled = self._run_script(
+                mark.redis_run_id, "settle_profile_copy", mark.key, mark.value, written.version, copy
+            )
+        except RedisUnavailable as error:
+            _left_to_readers(error)
+        else:
+            settled.add_done_callback(_tell_failure)
 
     async def _mark(self, epoch: Epoch, written: Written | None) -> Mark | None:
         """A new profile has no copy that could be wrong, so it may go without."""
@@ -166,12 +183,20 @@ class ProfileCopies:
             raise MarkFailed from error
         return mark
 
-    async def _run(self, run_id: str, script: str, key: str, *arguments: bytes | int) -> None:
-        """What fails here leaves a mark or a claim, and so sends readers to Postgres."""
-        try:
-            await self._server.execute(run_id, "EVAL", script_text(script), 1, key, *arguments)
-        except RedisUnavailable as error:
-            log.info("a profile's copy is left to its readers", reason=str(error))
+    def _run_script(
+        self, run_id: str, script: str, key: str, *arguments: bytes | int
+    ) -> "asyncio.Future[Any]":
+        return self._server.execute(run_id, "EVAL", script_text(script), 1, key, *arguments, COPY_LIVES_MS)
+
+
+def _tell_failure(settled: "asyncio.Future[Any]") -> None:
+    if (error := settled.exception()) is not None:
+        _left_to_readers(error)
+
+
+def _left_to_readers(error: BaseException) -> None:
+    """A mark or a claim stays, which sends readers to Postgres."""
+    log.warning("a profile's copy is left to its readers", reason=str(error))
 
 
 def _key(epoch: Epoch, profile_id: UUID) -> str:

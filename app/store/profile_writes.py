@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from secrets import randbits
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 import asyncpg
@@ -26,6 +26,8 @@ from app.store.statements import Statements
 from app.store.steps import Steps, ask, ask_one, tell
 
 SQL = Statements("profiles.sql")
+_NAMES: Final = "profiles_name_owner"
+"""The index that holds each owner's names apart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +52,8 @@ def insert_profile(author: Author, content: Profile, max_profiles: int) -> Steps
     members = content.instruments or ()
     yield from refuse_unusable(members, members)
     detail = {"profile": profile_document(content)}
-    stored = yield from _store(
-        SQL["insert"], {"profile": _new_id(), "owner": author.owner}, content, author, detail
-    )
-    yield from tell(SQL["add_members"], profile=stored.id, numbers=members)
-    return stored
+    identity = {"profile": _new_id(), "owner": author.owner, "added": members}
+    return (yield from _store(SQL["insert"], identity, content, author, detail))
 
 
 def lock_profile(author: Author, profile_id: UUID, accepts: Callable[[int], bool]) -> Steps[StoredProfile]:
@@ -82,9 +81,12 @@ def update_profile(author: Author, before: StoredProfile, content: Profile) -> S
     changes = describe_changes(before.content, content)
     if not changes:
         return before
-    stored = yield from _store(SQL["update"], {"profile": before.id}, content, author, {"changes": changes})
-    yield from _write_members(before.id, before.content.instruments or (), content.instruments or ())
-    return stored
+    removed, added = _moved(before.content.instruments or (), content.instruments or ())
+    if not set(removed).isdisjoint(added):
+        yield from tell(SQL["remove_members"], profile=before.id, removed=removed)
+        removed = ()
+    identity = {"profile": before.id, "removed": removed, "added": added}
+    return (yield from _store(SQL["update"], identity, content, author, {"changes": changes}))
 
 
 def delete_profile(author: Author, stored: StoredProfile) -> Steps[None]:
@@ -126,30 +128,29 @@ def _stored(record: asyncpg.Record | None) -> StoredProfile | None:
 def _store(
     statement: str, identity: dict[str, object], content: Profile, author: Author, detail: dict[str, Any]
 ) -> Steps[StoredProfile]:
-    """Insert or update a profile's row together with its event. Raises NameTaken."""
+    """Insert or update a profile's row together with its members and its event. Raises NameTaken."""
     row = {**identity, **column_values(content), **_authorship(author), "detail": detail}
     try:
         (record,) = yield from tell(statement, **row)
     except asyncpg.UniqueViolationError as error:
+        if error.constraint_name != _NAMES:
+            raise
         raise NameTaken(content.name) from error
     return stored_profile(record, content)
 
 
-def _write_members(profile_id: UUID, old: Sequence[int], new: Sequence[int]) -> Steps[None]:
-    """Make `new` the members in that order, moving none that need not move."""
+def _moved(old: Sequence[int], new: Sequence[int]) -> tuple[Sequence[int], Sequence[int]]:
+    """Which members are to be removed, and which then added, so that `new` are the members in that order.
+
+    None is moved that need not move.
+    """
     if old == new:
-        return
+        return (), ()
     staying = set(new)
     kept = [number for number in old if number in staying]
     if kept == list(new[: len(kept)]):
-        removed = [number for number in old if number not in staying]
-        added = new[len(kept) :]
-    else:
-        removed, added = list(old), new
-    if removed:
-        yield from tell(SQL["remove_members"], profile=profile_id, numbers=removed)
-    if added:
-        yield from tell(SQL["add_members"], profile=profile_id, numbers=added)
+        return [number for number in old if number not in staying], new[len(kept) :]
+    return old, new
 
 
 def _authorship(author: Author) -> dict[str, str]:

@@ -8,7 +8,7 @@ group fails before its commit, it is rolled back, and each of its writes has a t
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from contextvars import Context
 from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeAlias, TypeVar
@@ -18,6 +18,8 @@ import structlog
 
 from app import metrics
 from app.domain.errors import PostgresUnavailable, RedisUnavailable, RegistryError
+from app.store import copy_epochs
+from app.store.copy_epochs import Epoch
 from app.store.postgres import Connection, Postgres, postgres_errors
 from app.store.profile_copies import Mark, MarkFailed, ProfileCopies, Written
 from app.store.statements import Statements
@@ -93,8 +95,8 @@ class WriteGroups:
             outcome = await self._do_alone(write)
         if isinstance(outcome, RegistryError):
             raise outcome
-        if outcome.written is not None:
-            await self._copies.settle(outcome.mark, outcome.written)
+        if outcome.mark is not None and outcome.written is not None:
+            self._copies.settle(outcome.mark, outcome.written)
         result: T = outcome.result
         return result
 
@@ -129,7 +131,7 @@ class WriteGroups:
             try:
                 async with self._postgres.connection() as connection, connection.transaction():
                     await connection.execute(SQL["plan_by_index"])
-                    (outcome,) = await self._carry_out(connection, [write])
+                    (outcome,), _ = await self._carry_out(connection, [write], None)
                 return outcome
             except MarkFailed:
                 await self._copies.distrust(self._postgres)
@@ -188,26 +190,54 @@ class WriteGroups:
         async with self._postgres.connection() as connection:
             await connection.execute(SQL["begin"])
             try:
-                outcomes: list[_Outcome] = [*await self._carry_out(connection, writes)]
+                outcomes, epoch = await self._carry_out(connection, writes, self._copies.epoch)
             except Exception as error:
-                with contextlib.suppress(PostgresUnavailable), postgres_errors():
-                    await connection.execute(SQL["roll_back"])
+                await _roll_back(connection)
                 if len(writes) == 1 and isinstance(error, RegistryError):
                     raise
-                log.info("a group of writes was rolled back", writes=len(writes), reason=type(error).__name__)
-                _FAILED.observe(len(writes))
-                return [None] * len(writes)
-            await connection.execute(SQL["commit"])
+                return _failed(writes, error)
+            try:
+                await connection.execute(_commit(epoch))
+            except asyncpg.SerializationError as error:
+                await _roll_back(connection)
+                return _failed(writes, error)
             _COMMITTED.observe(len(writes))
-            return outcomes
+            return [*outcomes]
 
     async def _carry_out(
-        self, connection: Connection, writes: list[Write[Any]]
-    ) -> list[_Carried | RegistryError]:
+        self, connection: Connection, writes: list[Write[Any]], epoch: Epoch | None
+    ) -> tuple[list[_Carried | RegistryError], Epoch | None]:
+        """What became of each, and the epoch whose copies are marked, if anything changed.
+
+        `epoch` is required to be the copies' when the transaction commits; None: that is asked for.
+        """
         outcomes = await carry_out(connection, [write.begin() for write in writes])
         changes = [None if isinstance(outcome, RegistryError) else outcome[1] for outcome in outcomes]
-        marks = await self._copies.mark(connection, changes)
+        marks: list[Mark | None] = [None] * len(writes)
+        if any(changes):
+            epoch = epoch or await self._copies.join(connection)
+            marks = await self._copies.mark(epoch, changes)
+        else:
+            epoch = None
         return [
             outcome if isinstance(outcome, RegistryError) else _Carried(*outcome, mark)
             for outcome, mark in zip(outcomes, marks, strict=True)
-        ]
+        ], epoch
+
+
+async def _roll_back(connection: Connection) -> None:
+    with contextlib.suppress(PostgresUnavailable), postgres_errors():
+        await connection.execute(SQL["roll_back"])
+
+
+def _failed(writes: Sequence[Write[Any]], error: Exception) -> list[_Outcome]:
+    log.info("a group of writes was rolled back", writes=len(writes), reason=type(error).__name__)
+    _FAILED.observe(len(writes))
+    return [None] * len(writes)
+
+
+def _commit(epoch: Epoch | None) -> str:
+    """With what it requires: both in one round trip, so without arguments."""
+    if epoch is None:
+        return SQL["commit"]
+    return f"{copy_epochs.SQL['require'].replace('$1', str(epoch.number))} {SQL['commit']}"

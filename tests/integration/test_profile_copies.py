@@ -3,6 +3,7 @@
 import asyncio
 import signal
 import sys
+import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import replace
@@ -85,6 +86,7 @@ async def test_what_was_written_is_read_from_its_copy_by_every_process(
     async with open_profiles(database_url, redis_url, LIMITS) as other:
         assert await read(other, profile_id) == (1, Source.REDIS)
         assert await write(other, profile_id, "x") == 2
+        assert await read(other, profile_id) == (2, Source.REDIS)
         assert await read(profiles, profile_id) == (2, Source.REDIS)
         await profiles.delete(ALICE, profile_id, anything)
         with pytest.raises(NotFound):
@@ -145,8 +147,11 @@ class _LateCopies(ProfileCopies):
 
     late: list[Any]
 
-    async def settle(self, mark: Mark | None, written: Written) -> None:
-        self.late.append(partial(super().settle, mark, written))
+    def settle(self, mark: Mark, written: Written) -> None:
+        async def settle() -> None:
+            ProfileCopies.settle(self, mark, written)
+
+        self.late.append(settle)
 
     async def fill(self, *arguments: Any) -> None:
         self.late.append(partial(super().fill, *arguments))
@@ -159,6 +164,21 @@ def make_late(profiles: Profiles) -> list[Any]:
     late.late = []
     profiles._copies = profiles._groups._copies = late
     return late.late
+
+
+async def test_a_writer_that_has_not_heard_of_the_next_epoch_marks_its_copies(
+    profiles: Profiles, database: Connection, database_url: str, redis_url: str
+) -> None:
+    profile_id = await create(profiles)
+    epochs = profiles._copies._epochs
+    ended = epochs.readable
+    await database.execute("UPDATE profile_copies SET epoch = epoch + 1")
+    async with open_profiles(database_url, redis_url, LIMITS) as other:
+        assert await read(other, profile_id) == (1, Source.POSTGRES)
+        assert await read(other, profile_id) == (1, Source.REDIS)
+        epochs._known, epochs._asked_at = ended, time.monotonic()
+        assert await write(profiles, profile_id, "newer") == 2
+        assert (await read(other, profile_id))[0] == 2
 
 
 async def test_an_older_write_never_replaces_a_newer_one(
@@ -213,15 +233,19 @@ from uuid import UUID
 
 moment, database_url, redis_url, profile_id = sys.argv[1:]
 
-def die_instead(method):
-    async def dying(self, *arguments, **options):
-        if moment == "before":  # the commit, with the mark in place
-            await method(self, *arguments, **options)
-        os.kill(os.getpid(), signal.SIGKILL)
-    return dying
+mark = profile_copies.ProfileCopies.mark
 
-name = {"before": "mark", "after": "settle"}[moment]
-setattr(profile_copies.ProfileCopies, name, die_instead(getattr(profile_copies.ProfileCopies, name)))
+def die(*_):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+async def mark_and_die(*arguments):
+    await mark(*arguments)
+    die()
+
+if moment == "before":  # the commit, with the mark in place
+    profile_copies.ProfileCopies.mark = mark_and_die
+else:
+    profile_copies.ProfileCopies.settle = die
 
 async def main():
     async with tests.open_profiles(database_url, redis_url, tests.LIMITS) as profiles:

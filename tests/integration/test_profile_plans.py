@@ -25,7 +25,7 @@ SELECT lpad(to_hex(n), 32, '0')::uuid, 'key:' || CASE WHEN n % 2 = 0 THEN 0 ELSE
 FROM generate_series(1, {PROFILES}) AS n;
 INSERT INTO profile_members (profile_id, instrument_id, position)
 SELECT lpad(to_hex(n), 32, '0')::uuid, instruments.id, instruments.id
-FROM generate_series(1, 1000) AS n CROSS JOIN instruments;
+FROM generate_series(1, 1000) AS n CROSS JOIN instruments WHERE instruments.id <= 90;
 INSERT INTO profile_events (profile_id, number, owner, kind, at, version, actor, request_id, detail)
 SELECT lpad(to_hex(n), 32, '0')::uuid, 1, 'key:0', 'created', now(), 1, 'key:1', 'r', '{{}}'
 FROM generate_series(1, 100000) AS n
@@ -64,9 +64,12 @@ CONTENT: Final = {
 }
 WRITES: Final[tuple[tuple[str, dict[str, Any], set[str]], ...]] = (
     ("lock", {}, {"profiles_pkey", "profile_members_position"}),
-    ("update", CONTENT, {"profiles_pkey", "profile_watches_pkey"}),
-    ("remove_members", {"numbers": [1, 2, 3]}, {"profile_members_pkey"}),
-    ("add_members", {"numbers": [1, 2, 3]}, {"profile_members_position"}),
+    (
+        "update",
+        {**CONTENT, "removed": [1, 2, 3], "added": [91, 92, 93]},
+        {"profiles_pkey", "profile_watches_pkey", "profile_members_pkey", "profile_members_position"},
+    ),
+    ("remove_members", {"removed": [7, 8, 9]}, {"profile_members_pkey"}),
     ("record_deletion", CONTENT, {"profiles_pkey"}),
     ("delete", {}, {"profiles_pkey"}),
 )

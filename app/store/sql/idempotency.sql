@@ -1,30 +1,14 @@
--- name: scope_columns
-       given.scope[1], given.scope[2], given.scope[3], given.scope[4]
-
--- name: lock
--- False while another transaction works under the same key. Whatever becomes of it, the lock goes with it.
-SELECT place, pg_try_advisory_xact_lock(hashtextextended(concat_ws(' ',
--- include: scope_columns
-), 0)) AS is_ours
-FROM jsonb_to_recordset($1) AS given(place int, scope text[]);
-
--- name: find
-SELECT place, body_sha256, profile_id, version, answer
-FROM jsonb_to_recordset($1) AS given(place int, scope text[])
-CROSS JOIN LATERAL (
-    SELECT * FROM idempotency_records
-    WHERE (principal, method, path, key) = (
--- include: scope_columns
-    ) AND expires_at > clock_timestamp()
-) AS found;
+-- name: take
+-- `is_ours` is false while another transaction works under the same key. Whatever becomes of it, its lock goes with
+-- it. `body_sha256` NULL: no answer is stored.
+SELECT place, taken.*
+FROM jsonb_to_recordset($1) AS given(place int, scope text[]) CROSS JOIN LATERAL take_idempotency_key(scope) AS taken;
 
 -- name: remember
 -- Replaces a record that has expired.
 INSERT INTO idempotency_records
     (principal, method, path, key, body_sha256, profile_id, version, answer, expires_at)
-SELECT
--- include: scope_columns
-       , decode(body_sha256, 'hex'), profile, version, decode(answer, 'hex'),
+SELECT scope[1], scope[2], scope[3], scope[4], decode(body_sha256, 'hex'), profile, version, decode(answer, 'hex'),
        clock_timestamp() + make_interval(hours => hours)
 FROM jsonb_to_recordset($1) AS given(
     scope text[], body_sha256 text, profile uuid, version integer, answer text, hours integer)

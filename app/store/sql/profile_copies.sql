@@ -7,6 +7,10 @@ FROM profile_copies;
 -- name: join
 SELECT epoch, redis_run_id, suspended, false AS "foreign" FROM join_profile_copies();
 
+-- name: require
+-- Fails with 40001 (serialization_failure) unless $1 is the epoch; it is, until the transaction ends.
+SELECT require_profile_copies($1);
+
 -- name: suspend
 -- The epoch whose copies nobody may read any more.
 UPDATE profile_copies SET suspended_at = coalesce(suspended_at, clock_timestamp()) RETURNING epoch;

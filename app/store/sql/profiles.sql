@@ -52,7 +52,24 @@ WHERE status IS NULL OR status = 'delisted';
 
 -- name: given_columns
     place int, profile uuid, owner text, name text, description text, channels text[], query jsonb,
-    member_count int, delivery jsonb, status text, actor text, request_id text, detail jsonb
+    member_count int, delivery jsonb, status text, actor text, request_id text, detail jsonb, removed bigint[],
+    added bigint[]
+
+-- name: leaving_part
+-- Materialized, so that each number is looked up, in place of looking through all members for each.
+leaving AS MATERIALIZED (SELECT profile, number FROM given CROSS JOIN unnest(removed) AS number)
+
+-- name: coming_part
+-- Behind those that are there, in the order given.
+coming AS (
+    INSERT INTO profile_members (profile_id, instrument_id, position)
+    SELECT profile, number, last + ordinality
+    FROM given
+    CROSS JOIN LATERAL (
+        SELECT coalesce(max(position), 0) AS last FROM profile_members WHERE profile_id = profile
+    ) AS there
+    CROSS JOIN unnest(added) WITH ORDINALITY AS coming(number, ordinality)
+)
 
 -- name: insert
 WITH given AS (
@@ -70,10 +87,12 @@ WITH given AS (
     INSERT INTO profile_events (profile_id, number, owner, kind, at, version, actor, request_id, detail)
     SELECT id, last_event, new_profile.owner, 'created', updated_at, version, actor, request_id, detail
     FROM new_profile JOIN given ON profile = id
-)
+),
+-- include: coming_part
 SELECT place, id, new_profile.owner, version, created_at, updated_at FROM new_profile JOIN given ON profile = id;
 
 -- name: update
+-- No member is both removed and added: which comes first is not said.
 WITH given AS (
     SELECT * FROM jsonb_to_recordset($1) AS given(
 -- include: given_columns
@@ -92,7 +111,12 @@ WITH given AS (
     -- What another query selects cannot be compared; the profile is still seen here as it was before.
     UPDATE profile_watches SET members = NULL FROM profiles JOIN given ON id = profile
     WHERE profile_id = id AND profiles.query IS DISTINCT FROM given.query
-)
+),
+-- include: leaving_part
+, left_behind AS (
+    DELETE FROM profile_members USING leaving WHERE profile_id = profile AND instrument_id = number
+),
+-- include: coming_part
 SELECT place, id, owner, version, created_at, updated_at FROM changed;
 
 -- name: record_deletion
@@ -106,22 +130,9 @@ JOIN profiles ON id = profile;
 DELETE FROM profiles USING jsonb_to_recordset($1) AS given(profile uuid) WHERE id = profile;
 
 -- name: remove_members
--- Materialized, so that each number is looked up, in place of looking through all members for each.
-WITH leaving AS MATERIALIZED (
-    SELECT profile, number
-    FROM jsonb_to_recordset($1) AS given(profile uuid, numbers bigint[]) CROSS JOIN unnest(numbers) AS number
-)
+WITH given AS (SELECT * FROM jsonb_to_recordset($1) AS given(profile uuid, removed bigint[])),
+-- include: leaving_part
 DELETE FROM profile_members USING leaving WHERE profile_id = profile AND instrument_id = number;
-
--- name: add_members
--- Behind those that are there, in the order given.
-INSERT INTO profile_members (profile_id, instrument_id, position)
-SELECT profile, number, last + ordinality
-FROM jsonb_to_recordset($1) AS given(profile uuid, numbers bigint[])
-CROSS JOIN LATERAL (
-    SELECT coalesce(max(position), 0) AS last FROM profile_members WHERE profile_id = profile
-) AS there
-CROSS JOIN unnest(numbers) WITH ORDINALITY AS added(number, ordinality);
 
 -- name: page
 -- In the order of ids. Each status is read in the order of the index on (status, id): comparing rows, and
