@@ -92,7 +92,7 @@ async def run(options: Options) -> dict[str, Any]:
             users=max(1, round(shape.rate_per_s * options.factor * shape.pacing_s)),
             shares=shapes.users,
             pacing_s=shape.pacing_s,
-            warm_up_s=shape.warm_up_s,
+            warm_up_s=shape.warm_up_of(seconds),
             turn_s=shape.turn_s,
             seconds=seconds * 2 if bare_url and shape.turn_s else seconds,
             choice=shapes.corpus,
@@ -102,6 +102,7 @@ async def run(options: Options) -> dict[str, Any]:
         return {
             "shape": options.shape_name,
             "started_at": datetime.fromtimestamp(measured.begins_at, UTC).isoformat(timespec="seconds"),
+            "warm_up_s": plan.warm_up_s,
             "seconds": seconds,
             "factor": options.factor,
             **evaluate(measured),

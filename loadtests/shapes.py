@@ -47,6 +47,10 @@ class UserShares(_Part):
     profiles: Annotated[int, Field(ge=1)]
 
 
+_LEAST_WARM_UP_S: Final = 10.0
+"""In which all users begin, and the bare handler is taught."""
+
+
 class CorpusChoice(_Part):
     """Which instruments are asked for, and how often the first ones more than the last."""
 
@@ -80,6 +84,10 @@ class Shape(_Part):
                 "scaled_thresholds": self.scaled_thresholds.without_latency(),
             }
         )
+
+    def warm_up_of(self, seconds: float) -> float:
+        """How long a run of so many seconds warms up: a shorter one than the shape's for as much less."""
+        return min(self.warm_up_s, max(_LEAST_WARM_UP_S, self.warm_up_s * seconds / self.seconds))
 
     def thresholds_at(self, factor: float) -> Thresholds:
         """Those that hold at so many times the rate."""

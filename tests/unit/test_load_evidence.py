@@ -286,3 +286,9 @@ def test_latency_may_be_measured_and_not_judged() -> None:
     ):
         limits = shape.without_latency().thresholds_at(factor)
         assert {name for name, limit in limits if limit is not None} == judged
+
+
+def test_a_shorter_run_warms_up_for_less() -> None:
+    shape = SHAPES.sustained.model_copy(update={"warm_up_s": 300, "seconds": 1800})
+    assert [shape.warm_up_of(seconds) for seconds in (3600, 1800, 120, 1)] == [300, 300, 20, 10]
+    assert shape.model_copy(update={"warm_up_s": 3}).warm_up_of(1) == 3
