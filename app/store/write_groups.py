@@ -34,6 +34,8 @@ MAX_ATTEMPTS: Final = 3
 MOST_WAIT_S: Final = 5.0
 """How long a write waits to be one of a group, where groups take as long: Postgres hangs then."""
 
+_NOT_COMMITTED: Final = (asyncpg.SerializationError, asyncpg.LockNotAvailableError)
+"""What a commit is refused with before it begins: the copies' epoch is another, or about to be."""
 _COMMITTED: Final = metrics.PROFILE_WRITE_GROUPS.labels("committed")
 _FAILED: Final = metrics.PROFILE_WRITE_GROUPS.labels("failed")
 
@@ -198,7 +200,7 @@ class WriteGroups:
                 return _failed(writes, error)
             try:
                 await connection.execute(_commit(epoch))
-            except asyncpg.SerializationError as error:
+            except _NOT_COMMITTED as error:
                 await _roll_back(connection)
                 return _failed(writes, error)
             _COMMITTED.observe(len(writes))

@@ -181,6 +181,18 @@ async def test_a_writer_that_has_not_heard_of_the_next_epoch_marks_its_copies(
         assert (await read(other, profile_id))[0] == 2
 
 
+async def test_a_resumption_that_takes_long_refuses_no_writer(
+    profiles: Profiles, database: Connection
+) -> None:
+    profile_id = await create(profiles)
+    await database.execute("SELECT pg_advisory_lock(hashtextextended('profile copies', 0))")
+    writing = asyncio.create_task(write(profiles, profile_id, "x"))
+    await asyncio.sleep(0.4)  # longer than a group waits for a lock
+    await database.execute("SELECT pg_advisory_unlock_all()")
+    assert await writing == 2
+    assert await read(profiles, profile_id) == (2, Source.REDIS)
+
+
 async def test_an_older_write_never_replaces_a_newer_one(
     profiles: Profiles, database_url: str, redis_url: str
 ) -> None:
