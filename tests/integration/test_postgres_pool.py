@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import shutil
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -22,6 +21,7 @@ from app.store import postgres as module
 from app.store.api_keys import add_key
 from app.store.postgres import Connection, Postgres
 from tests.integration.conftest import Client, eventually, running_api
+from tests.packages import needed
 
 SCOPES = (INSTRUMENTS_READ, INSTRUMENTS_WRITE, PROFILES_READ, PROFILES_WRITE)
 OWNERS = [f"owner-{number}" for number in range(8)]
@@ -151,9 +151,7 @@ async def test_too_few_connections_of_the_server_are_told_of(
 @pytest.fixture
 def pooler_url(database_url: str) -> Iterator[str]:
     """A PgBouncer in front of the database: three connections, given to one transaction after the other."""
-    binary = shutil.which("pgbouncer") or shutil.which("pgbouncer", path="/usr/sbin")
-    if binary is None:
-        pytest.skip("pgbouncer is not installed; apt-get install pgbouncer")
+    binary = needed("pgbouncer")
     server, port = urlsplit(database_url), free_port()
     with tempfile.TemporaryDirectory(prefix="registry-pgbouncer-") as made:
         folder = Path(made)
