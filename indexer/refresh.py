@@ -18,6 +18,8 @@ from app.store.instruments import Position, Snapshot
 READ_BATCH: Final = 500
 WRITE_BATCH: Final = 50
 """Documents written by one script: Redis answers nobody else meanwhile (about 2 ms)."""
+WRITE_BATCH_BESIDE_SEARCHES: Final = 16
+"""The same while others search, who wait less; a rebuild takes longer (docs/performance.md)."""
 MAX_BATCHES_IN_FLIGHT: Final = 3
 
 
@@ -52,7 +54,7 @@ async def write_rows(
 ) -> tuple[int, int]:
     """Write all rows, a few batches in flight while the next are read: (rows read, documents written).
 
-    `progress` is told the rows read so far.
+    Batches are smaller while others search. `progress` is told the rows read so far.
     """
     read = written = 0
     free = asyncio.Semaphore(MAX_BATCHES_IN_FLIGHT)
@@ -68,9 +70,11 @@ async def write_rows(
     try:
         async with asyncio.TaskGroup() as group:
             async for rows in batches:
-                for start in range(0, len(rows), WRITE_BATCH):
+                are_others_there = await writer.traffic.is_there()
+                size = WRITE_BATCH_BESIDE_SEARCHES if are_others_there else WRITE_BATCH
+                for start in range(0, len(rows), size):
                     await free.acquire()
-                    group.create_task(write(rows[start : start + WRITE_BATCH]))
+                    group.create_task(write(rows[start : start + size]))
                 read += len(rows)
                 progress(read)
     except ExceptionGroup as failures:

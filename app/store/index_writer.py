@@ -36,6 +36,7 @@ from app.search.schema import FINGERPRINT, KEY_OF, create_arguments
 from app.store.instruments import Position
 from app.store.redis import execute, load_script, redis_errors
 from app.store.refreshes import KEPT, RefreshEntry
+from app.store.search_traffic import SearchTraffic
 
 _SCAN_COUNT: Final = 500
 
@@ -46,6 +47,7 @@ class IndexWriter:
     """The index as the leader with `token` writes it. Every method raises RedisUnavailable or LeaseLost."""
 
     def __init__(self, client: Redis, token: int, names: IndexNames = OWN) -> None:
+        self.traffic = SearchTraffic(client)
         self._client = client
         self._names = names
         self._fence = names.fence_key

@@ -1,6 +1,7 @@
 """The index follows Postgres: what is committed is in it, what is not is not, and nothing is left over."""
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -10,8 +11,10 @@ from prometheus_client import REGISTRY
 from redis.asyncio import Redis
 
 from app.domain.errors import LeaseLost, RedisUnavailable
-from app.search.generation import OWN, document_key, document_prefix
+from app.search.document import Row
+from app.search.generation import OWN, document_key, document_prefix, index_name
 from app.search.schema import KEY_OF
+from app.store import search_traffic
 from app.store.index_jobs import CHANGES_CHANNEL, IndexJobs, JobKind, JobState, Requested
 from app.store.index_state import index_info, read_live_state, read_parked
 from app.store.index_view import read_index_view
@@ -19,12 +22,13 @@ from app.store.index_writer import IndexWriter
 from app.store.instruments import Position, open_snapshot
 from app.store.lease import Lease
 from app.store.postgres import Connection, open_connection
+from app.store.redis import execute
 from app.tasks import end_tasks
 from indexer import gates, runner
 from indexer.chores import repeat
 from indexer.due import take_effect
 from indexer.measuring import measure
-from indexer.refresh import Refreshed, refresh
+from indexer.refresh import READ_BATCH, WRITE_BATCH_BESIDE_SEARCHES, Refreshed, refresh, write_rows
 from indexer.sampling import sample
 from indexer.verify import verify, verify_sample
 from tests.integration.conftest import (
@@ -647,3 +651,35 @@ async def test_dates_that_python_does_not_know_are_shown_all_the_same(
     await database.execute("UPDATE instruments SET listed_on = '20000-01-01' WHERE symbol = 'T1'")
     assert (await refresh_once(database_url, redis_client)).written == 1
     assert (await verify(database_url, redis_client, 0)).clean
+
+
+async def test_less_is_written_at_once_while_others_search(
+    filled: None, database_url: str, redis_client: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state = await read_live_state(redis_client)
+    assert state is not None
+    writer = await current_writer(redis_client)
+    sizes: list[int] = []
+
+    async def note(_: int, rows: Sequence[Row]) -> int:
+        sizes.append(len(rows))
+        return 0
+
+    async def write_all() -> int:
+        """The size of the largest batch."""
+        sizes.clear()
+        async with open_snapshot(database_url) as snapshot:
+            await write_rows(writer, state.generation, snapshot.rows(None, READ_BATCH))
+        return max(sizes)
+
+    async def is_quiet() -> bool:
+        return await write_all() == len(ROWS)
+
+    monkeypatch.setattr(writer, "write", note)
+    monkeypatch.setattr(search_traffic, "LOOK_S", 0.1)
+    await eventually(is_quiet)
+    await asyncio.sleep(0.2)
+    for _ in range(100):
+        await execute(redis_client, "FT.SEARCH", index_name(state.generation), "*", "LIMIT", 0, 0)
+    assert await write_all() == WRITE_BATCH_BESIDE_SEARCHES < len(ROWS)
+    await eventually(is_quiet)
