@@ -28,6 +28,7 @@ import orjson
 import uvloop
 from aiohttp import web
 
+from app.store.copy_epochs import SQL as COPIES
 from app.store.idempotency import SQL as IDEMPOTENCY
 from app.store.profile_writes import SQL as PROFILES
 from app.store.steps import rows_of
@@ -175,7 +176,7 @@ async def _transaction(connection: Any) -> AsyncIterator[None]:
     """As the service begins and ends one, but that it may wait for a lock."""
     await connection.execute(f"BEGIN; {GROUPS['plan_by_index']}")
     yield
-    await connection.execute("SELECT FROM join_profile_copies(); " + GROUPS["commit"])
+    await connection.execute(f"{COPIES['join']} {GROUPS['commit']}")
 
 
 async def _ask(connection: Any, statement: str, **row: Any) -> Any:

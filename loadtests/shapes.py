@@ -7,6 +7,8 @@ from typing import Annotated, Final
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 SHAPES_FILE: Final = Path(__file__).with_name("shapes.toml")
+_LEAST_WARM_UP_S: Final = 10.0
+"""In which all users begin, and the bare handler is taught."""
 
 Positive = Annotated[float, Field(gt=0, le=1e6)]
 
@@ -45,10 +47,6 @@ class UserShares(_Part):
     browsing: Annotated[int, Field(ge=1)]
     batch_lookup: Annotated[int, Field(ge=1)]
     profiles: Annotated[int, Field(ge=1)]
-
-
-_LEAST_WARM_UP_S: Final = 10.0
-"""In which all users begin, and the bare handler is taught."""
 
 
 class CorpusChoice(_Part):

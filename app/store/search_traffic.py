@@ -11,7 +11,7 @@ from app.store.redis import redis_errors
 LOOK_S: Final = 1.0
 """Between two looks, at least."""
 FEW_PER_S: Final = 5
-"""An idle service asks about as often for itself."""
+"""So few are not worth a slower rebuild."""
 
 
 class SearchTraffic:
