@@ -31,6 +31,7 @@ from app.store.cache_epoch import CacheEpoch
 from app.store.copy_epochs import CopyEpochs
 from app.store.copy_server import CopyServer
 from app.store.degraded_search import DegradedSearch
+from app.store.lookup_cache import LookupCache
 from app.store.lookups import Lookups
 from app.store.pins import Pins
 from app.store.postgres import OTHER_CONNECTIONS, Postgres, QueryLogger
@@ -134,7 +135,8 @@ def make_app(
     credentials = _credentials(app, settings, postgres, died, hooks)
     degraded = DegradedSearch(postgres, max_at_once=max(1, settings.postgres_pool_size // 2))
     searches = Searches(index, degraded, pins, parameters)
-    answers = AnswerCache(CacheEpoch(index, pins, parameters), parameters, max_bytes=settings.cache_max_bytes)
+    epoch = CacheEpoch(index, pins, parameters)
+    answers = AnswerCache(epoch, parameters, max_bytes=settings.cache_max_bytes)
 
     async def close_answers(_: web.Application) -> None:
         await answers.close()
@@ -148,7 +150,7 @@ def make_app(
         searches=searches,
         answers=answers,
         search_pins=search_pins,
-        lookups=Lookups(searches, index, degraded, postgres),
+        lookups=Lookups(searches, index, degraded, postgres, LookupCache(epoch, parameters)),
         credentials=credentials,
         rate_limits=_rate_limits(app, settings, hooks),
         anonymous=Principal(

@@ -50,6 +50,11 @@ CACHE_EVICTIONS: Final = Counter(
 )
 CACHE_ENTRIES: Final = Gauge("registry_cache_entries", "Answers that are kept.")
 CACHE_BYTES: Final = Gauge("registry_cache_bytes", "Memory that answers take that are kept, about.")
+LOOKUP_CACHE_REQUESTS: Final = Counter(
+    "registry_lookup_cache_requests",
+    "Identifiers of batches that were looked for among those kept, by result: `hit` or `miss`.",
+    ("result",),
+)
 LOOKUPS: Final = Counter(
     "registry_lookups",
     "Identifiers of batches that were looked up, mapping jobs among them, by result: `found`, `not_found`, "

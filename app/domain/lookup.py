@@ -4,10 +4,9 @@ A wrong check digit is told, and the identifier looked up all the same: data are
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import date
 from functools import lru_cache
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, SkipValidation
 
@@ -29,13 +28,11 @@ KINDS: Final = (*IDENTIFIER_FIELDS, SYMBOL, ALIAS, ID)
 KINDS_OF_ISSUES: Final = frozenset({"isin", "cusip", "composite_figi", "share_class_figi"})
 """Those that name an issue: that it has several listings leaves nothing open."""
 NARROWING: Final = ("asset_class", "mic", "currency")
-_NOT_NARROWED: Final = {"type", "value"}
 _REMEMBERED: Final = 4_096
 _WARNINGS_REMEMBERED: Final = 16_384
 
 
-@dataclass(frozen=True, slots=True)
-class Sought:
+class Sought(NamedTuple):
     """What an instrument must hold to match: one of `keys` as one of `kinds`. None elsewhere: anything."""
 
     kinds: tuple[str, ...]
@@ -93,15 +90,18 @@ def parse_lookup(document: object) -> list[Sought | InvalidInput]:
     given: Sequence[Any] = read_model(LookupDocument, document).identifiers
     if not given:
         raise InvalidInput.of("identifiers", f"is empty; give 1 to {MAX_IDENTIFIERS}")
-    return [_parsed(item, f"identifiers[{place}]") for place, item in enumerate(given)]
+    return [_parsed(item, place) for place, item in enumerate(given)]
 
 
-def _parsed(item: object, field: str) -> Sought | InvalidInput:
+def _parsed(item: object, place: int) -> Sought | InvalidInput:
     try:
-        if isinstance(item, dict) and item.keys() == _NOT_NARROWED and all(map(_is_text, item.values())):
-            return _not_narrowed(item["type"], item["value"])
+        if isinstance(item, dict) and len(item) == 2:
+            kind, value = item.get("type"), item.get("value")
+            if isinstance(kind, str) and isinstance(value, str):
+                return _not_narrowed(kind, value)
         return _sought(read_model(IdentifierDocument, item))
     except InvalidInput as refusal:
+        field = f"identifiers[{place}]"
         return InvalidInput(
             *(
                 FieldError(field if error.field == "body" else f"{field}.{error.field}", error.message)
@@ -114,10 +114,6 @@ def _parsed(item: object, field: str) -> Sought | InvalidInput:
 def _not_narrowed(kind: str, value: str) -> Sought:
     """Remembered: callers come back with the same. Raises InvalidInput."""
     return _sought(read_model(IdentifierDocument, {"type": kind, "value": value}))
-
-
-def _is_text(value: object) -> bool:
-    return isinstance(value, str)
 
 
 def _sought(document: IdentifierDocument) -> Sought:

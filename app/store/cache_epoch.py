@@ -41,6 +41,11 @@ class CacheEpoch:
         """The same of the epoch before."""
 
     @property
+    def generation(self) -> int | None:
+        """The live one, as it was followed; None: there is none."""
+        return self._state.generation if self._state else None
+
+    @property
     def grace_s(self) -> float:
         return min(MAX_GRACE_S, self._parameters.search_index_refresh * GRACE_SHARE)
 
@@ -85,12 +90,15 @@ class CacheEpoch:
     def _is_in_time(self, moment: float) -> bool:
         return time.monotonic() - moment <= self._parameters.search_index_refresh
 
-    def current_age_s(self, number: int, generation: int | None) -> float | None:
-        """The index's age, where it still holds what was read of a generation in an epoch; else None."""
+    def age_s(self, number: int, generation: int | None, made_at: float, age_s: float) -> float:
+        """Seconds since the index, as what was read then shows it, last equalled Postgres.
+
+        That was read in an epoch, of a generation that had this age then, on the monotonic clock.
+        """
         state = self._state
         if state is None or state.generation != generation or number != self.number or self.is_over:
-            return None
-        return state.current_age_s
+            return time.monotonic() - made_at + age_s
+        return state.current_age_s  # the index still holds what was read
 
     def _begin(self, *, has_grace: bool) -> None:
         self.number += 1

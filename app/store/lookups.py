@@ -1,12 +1,14 @@
-"""Batches of identifiers: looked up in the index, or in Postgres for as long as it cannot be asked.
+"""Batches of identifiers: from those kept, looked up in the index, or in Postgres for as long as it cannot
+be asked.
 
 Who had a symbol on a past day is always read from Postgres: the index knows the present.
 """
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Container, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Final
 
@@ -23,10 +25,12 @@ from app.search.lookup_plan import KEYS_AT_ONCE, LookupSearch, lookup_searches, 
 from app.search.stored_json import finished
 from app.store.degraded_search import TIMEOUT_S, DegradedSearch
 from app.store.instruments import SQL
+from app.store.lookup_cache import LookupCache, Reading
 from app.store.postgres import Connection, Postgres
 from app.store.redis_line import Command
 from app.store.search_index import SearchIndex, documents_command
 from app.store.searches import Searches
+from app.store.source import Source
 
 AT_FIRST: Final = 1_000
 """Documents that a search for many is asked for; where more match, each is searched for alone."""
@@ -48,9 +52,11 @@ ROWS_LOOKED_AT: Final = 5_000
 
 @dataclass(frozen=True, slots=True)
 class LookedUp:
-    """What a batch names, in its order."""
+    """What a batch names."""
 
-    matches: Sequence[Matches]
+    matches: Mapping[int, Matches]
+    """By place in the batch."""
+    source: Source
     generation: int | None
     """Of the index; None: Postgres was asked for all."""
     age_s: float
@@ -60,35 +66,59 @@ class Lookups:
     """Methods raise Unavailable where neither server can answer."""
 
     def __init__(
-        self, searches: Searches, index: SearchIndex, degraded: DegradedSearch, postgres: Postgres
+        self,
+        searches: Searches,
+        index: SearchIndex,
+        degraded: DegradedSearch,
+        postgres: Postgres,
+        cache: LookupCache,
     ) -> None:
         self._searches = searches
         self._index = index
         self._degraded = degraded
         self._postgres = postgres
+        self._cache = cache
         self._large = asyncio.Semaphore(LARGE_AT_ONCE)
 
-    async def look_up(self, sought: Sequence[Sought]) -> LookedUp:
-        """What each names. Those of a past day are read from Postgres, all at once."""
+    async def look_up(self, sought: Sequence[Sought], *, is_fresh: bool = False) -> LookedUp:
+        """What each names. Those of a past day are read from Postgres, all at once.
+
+        `is_fresh`: nothing that is kept is wanted.
+        """
         now = {place: one for place, one in enumerate(sought) if one.as_of is None}
         then = {place: one for place, one in enumerate(sought) if one.as_of is not None}
-        found: dict[int, Matches] = {}
-        generation, age_s = None, 0.0
-        if now:
-            found, generation, age_s = await self._searches.either(
-                partial(self._in_index, now), partial(self._in_postgres, now)
-            )
-        if then:
-            async with self._postgres.connection() as connection:
-                found |= await _holders(connection, then)
-        return LookedUp([found[place] for place in range(len(sought))], generation, age_s)
+        found = await self._now(now, is_fresh=is_fresh) if now else LookedUp({}, Source.POSTGRES, None, 0.0)
+        if not then:
+            return found
+        async with self._postgres.connection() as connection:
+            return replace(found, matches={**found.matches, **await _holders(connection, then)})
 
-    async def _in_index(
-        self, sought: Mapping[int, Sought], *, timeout_ms: int
-    ) -> tuple[dict[int, Matches], int | None, float]:
-        async def ask(generation: int) -> tuple[dict[int, Matches], int | None, float]:
+    async def _now(self, sought: Mapping[int, Sought], *, is_fresh: bool) -> LookedUp:
+        epoch = self._cache.epoch()  # before anything is read
+        kept = {} if is_fresh else self._cache.kept(sought)
+        readings = {one.reading for one in kept.values()}
+        found = {place: one.matches for place, one in kept.items()}
+        missing = {place: one for place, one in sought.items() if place not in kept}
+        if not missing:
+            (generation,) = {reading.generation for reading in readings}
+            return LookedUp(found, Source.CACHE, generation, self._cache.age_s(readings))
+        read = await self._searches.either(
+            partial(self._in_index, missing), partial(self._in_postgres, missing)
+        )
+        if any(reading.generation != read.generation for reading in readings):
+            # The index was replaced meanwhile, or cannot be asked any more.
+            return await self._now(sought, is_fresh=True)
+        if read.generation is None:
+            return read
+        reading = Reading(epoch, read.generation, read.age_s, time.monotonic())
+        self._cache.keep(missing, read.matches, reading)
+        age_s = self._cache.age_s({reading, *readings})
+        return replace(read, matches={**found, **read.matches}, age_s=age_s)
+
+    async def _in_index(self, sought: Mapping[int, Sought], *, timeout_ms: int) -> LookedUp:
+        async def ask(generation: int) -> LookedUp:
             found = await _candidates(self._index, generation, sought, timeout_ms)
-            return found, generation, await self._index.age_s(generation)
+            return LookedUp(found, Source.REDIS, generation, await self._index.age_s(generation))
 
         async with self._turn(len(sought)):
             return await self._index.timed("lookup", len(sought), self._index.ask_live(ask))
@@ -111,11 +141,9 @@ class Lookups:
         finally:
             self._large.release()
 
-    async def _in_postgres(
-        self, sought: Mapping[int, Sought]
-    ) -> tuple[dict[int, Matches], int | None, float]:
+    async def _in_postgres(self, sought: Mapping[int, Sought]) -> LookedUp:
         async with self._degraded.one_more() as connection:
-            return await _rows(connection, sought), None, 0.0
+            return LookedUp(await _rows(connection, sought), Source.POSTGRES, None, 0.0)
 
 
 async def _candidates(

@@ -163,8 +163,7 @@ class AnswerCache:
 
     def age_s(self, answer: Answer) -> float:
         """Seconds since the index, as the answer shows it, last equalled Postgres."""
-        current = self._epoch.current_age_s(answer.epoch, answer.generation)
-        return time.monotonic() - answer.made_at + answer.age_s if current is None else current
+        return self._epoch.age_s(answer.epoch, answer.generation, answer.made_at, answer.age_s)
 
     def compressed(self, answer: Answer) -> bytes | None:
         """The gzipped body of an answer that is kept, and so is sent again; None: it would not pay."""

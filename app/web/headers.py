@@ -50,7 +50,8 @@ IF_NONE_MATCH: Final = Header(
 )
 READ_FRESH: Final = Header(
     "Cache-Control",
-    "`no-cache` reads an instrument from Postgres, for those about to write, and has a search made anew",
+    "`no-cache` reads an instrument from Postgres, for those about to write, and has a search or a batch "
+    "lookup made anew",
     example="no-cache",
 )
 IDEMPOTENCY_KEY: Final = Header(

@@ -13,7 +13,7 @@ from app.domain.lookup import Sought, parse_lookup
 from app.search.lookup_match import Matches, is_ambiguous
 from app.web.finished import FinishedResponse
 from app.web.json_body import read_json
-from app.web.search_answers import index_headers, partial_fields, source_of
+from app.web.search_answers import index_headers, partial_fields, wants_fresh
 from app.web.services import SERVICES
 
 MAX_MATCHES: Final = 25
@@ -44,16 +44,16 @@ async def looked_up(
     `refused` others could not be used. Where nothing is left to look up, there are no headers.
     """
     started = time.perf_counter()
-    found = await request.app[SERVICES].lookups.look_up(sought)
-    hits = sum(1 for one in found.matches if one.instruments)
+    found = await request.app[SERVICES].lookups.look_up(sought, is_fresh=wants_fresh(request))
+    matches = [found.matches[place] for place in range(len(sought))]
+    hits = sum(1 for one in matches if one.instruments)
     metrics.LOOKUPS.labels("found").inc(hits)
     metrics.LOOKUPS.labels("not_found").inc(len(sought) - hits)
     metrics.LOOKUPS.labels("refused").inc(refused)
     if not sought:
         return iter(()), {}
-    source = source_of(found.generation)
-    headers = index_headers(source, found.generation, found.age_s, "lookup", started)
-    return iter(found.matches), headers
+    headers = index_headers(found.source, found.generation, found.age_s, "lookup", started)
+    return iter(matches), headers
 
 
 def _refused(refusal: InvalidInput) -> bytes:

@@ -6,6 +6,7 @@ from app.domain.access import INSTRUMENTS_READ
 from app.domain.lookup import LookupDocument
 from app.web import answers_lookup, lookup
 from app.web.endpoint import JSON, OPTIONAL_INDEX_HEADERS, Answer, Endpoint
+from app.web.headers import READ_FRESH
 
 ENDPOINTS: Final = (
     Endpoint(
@@ -17,6 +18,7 @@ ENDPOINTS: Final = (
         JSON,
         summary="Find the instruments that up to 1 000 identifiers name",
         body=LookupDocument,
+        headers=(READ_FRESH,),
         answers=(Answer(answers_lookup.LookupResults, headers=OPTIONAL_INDEX_HEADERS),),
     ),
 )

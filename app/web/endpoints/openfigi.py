@@ -8,6 +8,7 @@ from app.domain.openfigi import VALUES
 from app.domain.openfigi_query import FigiFilter, FigiSearch, MappingJobs
 from app.web import answers_openfigi, openfigi
 from app.web.endpoint import OPTIONAL_INDEX_HEADERS, Answer, Endpoint
+from app.web.headers import READ_FRESH
 
 _JSON: Final = ("application/json", "text/json")
 """The second is what OpenFIGI's own examples send."""
@@ -22,6 +23,7 @@ ENDPOINTS: Final = (
         _JSON,
         summary="Map identifiers to FIGIs, as OpenFIGI does",
         body=MappingJobs,
+        headers=(READ_FRESH,),
         answers=(Answer(answers_openfigi.MappingResults, headers=OPTIONAL_INDEX_HEADERS),),
         errors=(errors.TooManyJobs,),
         errors_as_text=True,
