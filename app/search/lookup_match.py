@@ -14,7 +14,7 @@ from app.domain.text import symbol_key
 
 _STATUS_ORDER: Final = {status.value: place for place, status in enumerate(Status)}
 _ALONE: Final = {kind: frozenset((kind,)) for kind in KINDS}
-_REMEMBERED: Final = 8_192
+_REMEMBERED: Final = 4_096
 
 
 class Match(NamedTuple):

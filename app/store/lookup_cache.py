@@ -14,6 +14,9 @@ from app.store.cache_epoch import CacheEpoch
 
 MAX_INSTRUMENTS: Final = 16_384
 """That the identifiers kept name, and one more for each."""
+SWEPT_AT_ONCE: Final = 100
+"""So many that may not be given any more are dropped for each batch: not all at once, which would hold
+everybody up."""
 
 _hit, _miss = map(metrics.LOOKUP_CACHE_REQUESTS.labels, ("hit", "miss"))
 
@@ -82,6 +85,11 @@ class LookupCache:
             self._drop(one)
             self._kept[one] = Kept(found[place], reading)
             self._instruments += _size(found[place])
+        for _ in range(SWEPT_AT_ONCE):
+            oldest = next(iter(self._kept.items()), None)
+            if oldest is None or not self._epoch.is_past(oldest[1].reading.epoch):
+                break
+            self._drop(oldest[0])
         while self._instruments > MAX_INSTRUMENTS:
             self._drop(next(iter(self._kept)))
 

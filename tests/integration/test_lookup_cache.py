@@ -179,6 +179,15 @@ async def test_what_may_not_be_given_any_more(database_url: str, redis_client: R
         assert not nothing._kept
 
 
+async def test_what_nobody_can_get_any_more_takes_no_memory(database_url: str, redis_client: Redis) -> None:
+    async with open_epoch(database_url, redis_client, refresh_s=1000) as epoch:
+        cache = LookupCache(epoch, kept_for(100))
+        cache.keep({0: ONE, 1: TWO}, {0: NOTHING, 1: NOTHING}, reading(epoch))
+        epoch._begin(has_grace=False)
+        cache.keep({0: THREE}, {0: NOTHING}, reading(epoch))
+        assert (list(cache._kept), cache._instruments) == ([THREE], 1)
+
+
 async def test_the_age_is_of_the_oldest(database_url: str, redis_client: Redis) -> None:
     async with open_epoch(database_url, redis_client, refresh_s=1000) as epoch:
         cache = LookupCache(epoch, kept_for(100))
