@@ -10,7 +10,7 @@ class Expected:
 
     sustained_per_s: float = 21.0
     burst_per_s: float = 213.0
-    worker_per_s: float = 1379.0
+    worker_per_s: float = 1239.0
     """Requests of one worker, none cached, a core used to 0.6 (docs/capacity.md)."""
     rows: float = 13_500_000.0
     """Instruments whose three generations fit into 64 GB of Redis (docs/capacity.md)."""
