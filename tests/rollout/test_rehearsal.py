@@ -5,15 +5,17 @@
 
 import asyncio
 import json
+import re
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
 
-from tests.rollout.conftest import Rehearsal
+from tests.rollout.conftest import PLAN, Rehearsal
 
 SLOW_S: Final = 0.2
 SLOWER_S: Final = 0.04
+LATENCY_LIMIT: Final = re.compile(r"^(p95_s|(?<=\[triggers.p95\]\n)limit) = .*$", re.MULTILINE)
 LOAD_SHAPES: Final = """
 [users]
 known_symbol = 10
@@ -66,8 +68,11 @@ def assert_rolled_back(rehearsal: Rehearsal, *causes: str) -> dict[str, Any]:
     return rollback
 
 
-async def test_a_failing_canary_is_rolled_back(rehearsal: Rehearsal) -> None:
-    await rehearsal.start()
+async def test_a_failing_canary_is_rolled_back(rehearsal: Rehearsal, tmp_path: Path) -> None:
+    """However slow it is besides, where other tests keep the machine busy."""
+    plan = tmp_path / "plan.toml"
+    plan.write_text(LATENCY_LIMIT.sub(r"\1 = 5", PLAN.read_text()))
+    await rehearsal.start("--plan", str(plan))
     await rehearsal.until_step("baseline")
     await rehearsal.stage.take_rights_of_canary()
     finished = await rehearsal.until_end()

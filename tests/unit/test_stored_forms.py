@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from app.domain.instrument import AssetClass, Status
@@ -89,6 +89,7 @@ def test_lanes_keep_the_order_and_know_what_they_do_not_tell_apart(one: int, oth
     assert last_alike(low) == MAX_KEY or lane_key(lane, last_alike(low) + 1) > lane_key(lane, low)
 
 
+@example(0, MAX_KEY - 255, 0, False, {ALL_LANES[1]}, True)  # one beyond the end is no key any more
 @given(KEYS, KEYS, KEYS, st.booleans(), st.sets(st.sampled_from(ALL_LANES), min_size=1), st.booleans())
 def test_a_range_in_lanes_is_that_of_the_sort_key(
     one: int, other: int, key: int, is_beyond: bool, lanes: set[int], is_ascending: bool
@@ -97,7 +98,8 @@ def test_a_range_in_lanes_is_that_of_the_sort_key(
     order = Order("key", "in_lane", is_ascending=is_ascending)
     end = whole_end(order, wanted)
     clause = KeyRange(start, end, is_beyond, frozenset(lanes)).clause(order)
-    for near in {key, *(max(bound + step, 0) for bound in (start, wanted, end) for step in (-1, 0, 1))}:
+    beside = {bound + step for bound in (start, wanted, end) for step in (-1, 0, 1)}
+    for near in {key, *(number for number in beside if 0 <= number <= MAX_KEY)}:
         is_after = near > start if is_ascending else near < start
         is_before = near <= end if is_ascending else near >= end
         is_within = is_before and (is_after or (near == start and not is_beyond))
