@@ -3,8 +3,9 @@
     make bench-lookup DATA=path/to/data
 
 Batches of 1 000 identifiers that the data hold, with a key, four at a time: authentication, limits, metrics
-and logs included. The client shares the machine and does not decode what it gets. Prints JSON; the exit
-status is 1 when the mixed batches are slower than the limit.
+and logs included, and each looked up in the index, whatever is kept of it. The client shares the machine and
+does not decode what it gets. Prints JSON; the exit status is 1 when the mixed batches are slower than the
+limit.
 """
 
 import asyncio
@@ -101,7 +102,7 @@ async def look_up(session: aiohttp.ClientSession, api: Child, bodies: list[bytes
     async def ask(until: float) -> None:
         while (started := time.monotonic()) < until:
             body = bodies[len(times) % len(bodies)]
-            headers = {"Content-Type": "application/json"}
+            headers = {"Content-Type": "application/json", "Cache-Control": "no-cache"}
             async with session.post("/v1/instruments/lookup", data=body, headers=headers) as response:
                 assert response.status == 200, await response.text()
                 assert response.headers["X-Search-Source"] == "redis"
