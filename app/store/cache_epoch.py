@@ -10,7 +10,9 @@ reading of the state that told of no change.
 
 import math
 import time
-from typing import Final
+from collections.abc import Iterable
+from itertools import islice, takewhile
+from typing import Final, Protocol, TypeVar
 
 from app.parameters.live import LiveParameters
 from app.store.index_state import IndexState
@@ -19,6 +21,28 @@ from app.store.search_index import SearchIndex
 
 MAX_GRACE_S: Final = 2.0
 GRACE_SHARE: Final = 0.1
+
+_Key = TypeVar("_Key")
+
+
+class Reading(Protocol):
+    """What was read of the index, by what tells whether it may be given."""
+
+    @property
+    def epoch(self) -> int:
+        """In which it was read."""
+
+    @property
+    def generation(self) -> int | None:
+        """Of which; None: of none."""
+
+    @property
+    def made_at(self) -> float:
+        """The monotonic clock then."""
+
+    @property
+    def age_s(self) -> float:
+        """Of the generation then: seconds since it last equalled Postgres."""
 
 
 class CacheEpoch:
@@ -69,36 +93,38 @@ class CacheEpoch:
         if self.is_over and time.monotonic() >= self.began_at + self.interval_s:
             self._begin(has_grace=True)
 
-    def is_current(self, number: int, made_at: float) -> bool:
-        """Whether what was read in an epoch, at this moment of the monotonic clock, may still be given."""
-        return number == self.number and self._is_in_time(max(made_at, self._unchanged_at))
+    def is_current(self, reading: Reading) -> bool:
+        """Whether it may still be given."""
+        return reading.epoch == self.number and self._is_in_time(max(reading.made_at, self._unchanged_at))
 
-    def may_be_given_once_more(self, number: int, made_at: float) -> bool:
-        """Whether what was read in the epoch before may be given while it is made anew."""
+    def may_be_given_once_more(self, reading: Reading) -> bool:
+        """Whether it is of the epoch before, and may be given while it is made anew."""
         return (
-            number == self.number - 1
-            and self._has_grace
-            and time.monotonic() < self.began_at + self.grace_s
-            and self._is_in_time(max(made_at, self._unchanged_before))
+            reading.epoch == self.number - 1
+            and self._is_in_grace
+            and self._is_in_time(max(reading.made_at, self._unchanged_before))
         )
 
-    def is_past(self, number: int) -> bool:
-        """Whether what was read in an epoch is never given again."""
-        is_in_grace = self._has_grace and time.monotonic() < self.began_at + self.grace_s
-        return number < self.number - is_in_grace
+    def past(self, oldest_first: Iterable[tuple[_Key, Reading]], at_most: int) -> list[_Key]:
+        """The first that are never given again, up to one that may be."""
+        first = self.number - self._is_in_grace
+        return [
+            key for key, _ in takewhile(lambda kept: kept[1].epoch < first, islice(oldest_first, at_most))
+        ]
+
+    @property
+    def _is_in_grace(self) -> bool:
+        return self._has_grace and time.monotonic() < self.began_at + self.grace_s
 
     def _is_in_time(self, moment: float) -> bool:
         return time.monotonic() - moment <= self._parameters.search_index_refresh
 
-    def age_s(self, number: int, generation: int | None, made_at: float, age_s: float) -> float:
-        """Seconds since the index, as what was read then shows it, last equalled Postgres.
-
-        That was read in an epoch, of a generation that had this age then, on the monotonic clock.
-        """
-        state = self._state
-        if state is None or state.generation != generation or number != self.number or self.is_over:
-            return time.monotonic() - made_at + age_s
-        return state.current_age_s  # the index still holds what was read
+    def age_s(self, reading: Reading) -> float:
+        """Seconds since the index, as it shows it, last equalled Postgres."""
+        is_changed = reading.generation != self.generation or reading.epoch != self.number or self.is_over
+        if self._state is None or is_changed:
+            return time.monotonic() - reading.made_at + reading.age_s
+        return self._state.current_age_s
 
     def _begin(self, *, has_grace: bool) -> None:
         self.number += 1

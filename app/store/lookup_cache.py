@@ -22,20 +22,18 @@ _hit, _miss = map(metrics.LOOKUP_CACHE_REQUESTS.labels, ("hit", "miss"))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Reading:
-    """When and of what several were read at once."""
+class BatchReading:
+    """Of what several identifiers name, at once; its fields are those of a Reading."""
 
     epoch: int
     generation: int
     age_s: float
-    """Of that generation, at `made_at`."""
     made_at: float
-    """By the monotonic clock."""
 
 
 class Kept(NamedTuple):
     matches: Matches
-    reading: Reading
+    reading: BatchReading
 
 
 class LookupCache:
@@ -58,7 +56,7 @@ class LookupCache:
         self._epoch.follow()
         generation = self._epoch.generation
         oldest = time.monotonic() - self._parameters.cache_ttl_seconds
-        may_be_given: dict[Reading, bool] = {}
+        may_be_given: dict[BatchReading, bool] = {}
         found: dict[int, Kept] = {}
         for place, one in sought.items():
             kept = self._kept.get(one)
@@ -69,7 +67,7 @@ class LookupCache:
                 may_be_given[reading] = (
                     reading.generation == generation
                     and reading.made_at > oldest
-                    and self._epoch.is_current(reading.epoch, reading.made_at)
+                    and self._epoch.is_current(reading)
                 )
             if may_be_given[reading]:
                 self._kept.move_to_end(one)
@@ -78,27 +76,22 @@ class LookupCache:
         _miss.inc(len(sought) - len(found))
         return found
 
-    def keep(self, sought: Mapping[int, Sought], found: Mapping[int, Matches], reading: Reading) -> None:
+    def keep(self, sought: Mapping[int, Sought], found: Mapping[int, Matches], reading: BatchReading) -> None:
         if self._parameters.cache_ttl_seconds <= 0:
             return
         for place, one in sought.items():
             self._drop(one)
             self._kept[one] = Kept(found[place], reading)
             self._instruments += _size(found[place])
-        for _ in range(SWEPT_AT_ONCE):
-            oldest = next(iter(self._kept.items()), None)
-            if oldest is None or not self._epoch.is_past(oldest[1].reading.epoch):
-                break
-            self._drop(oldest[0])
+        oldest_first = ((one, kept.reading) for one, kept in self._kept.items())
+        for past in self._epoch.past(oldest_first, SWEPT_AT_ONCE):
+            self._drop(past)
         while self._instruments > MAX_INSTRUMENTS:
             self._drop(next(iter(self._kept)))
 
-    def age_s(self, readings: Iterable[Reading]) -> float:
+    def age_s(self, readings: Iterable[BatchReading]) -> float:
         """Seconds since the index, as the oldest of them shows it, last equalled Postgres."""
-        return max(
-            self._epoch.age_s(reading.epoch, reading.generation, reading.made_at, reading.age_s)
-            for reading in readings
-        )
+        return max(map(self._epoch.age_s, readings))
 
     def _drop(self, sought: Sought) -> None:
         kept = self._kept.pop(sought, None)

@@ -25,7 +25,7 @@ from app.search.lookup_plan import KEYS_AT_ONCE, LookupSearch, lookup_searches, 
 from app.search.stored_json import finished
 from app.store.degraded_search import TIMEOUT_S, DegradedSearch
 from app.store.instruments import SQL
-from app.store.lookup_cache import LookupCache, Reading
+from app.store.lookup_cache import BatchReading, LookupCache
 from app.store.postgres import Connection, Postgres
 from app.store.redis_line import Command
 from app.store.search_index import SearchIndex, documents_command
@@ -110,7 +110,7 @@ class Lookups:
             return await self._now(sought, is_fresh=True)
         if read.generation is None:
             return read
-        reading = Reading(epoch, read.generation, read.age_s, time.monotonic())
+        reading = BatchReading(epoch, read.generation, read.age_s, time.monotonic())
         self._cache.keep(missing, read.matches, reading)
         age_s = self._cache.age_s({reading, *readings})
         return replace(read, matches={**found, **read.matches}, age_s=age_s)

@@ -110,11 +110,11 @@ class AnswerCache:
         if time.monotonic() >= answer.made_at + self._parameters.cache_ttl_seconds:
             self._drop(key, "expired")
             return None
-        if self._epoch.is_current(answer.epoch, answer.made_at):
+        if self._epoch.is_current(answer):
             self._kept.move_to_end(key)
             _hit.inc()
             return answer
-        if self._epoch.may_be_given_once_more(answer.epoch, answer.made_at):
+        if self._epoch.may_be_given_once_more(answer):
             if key not in self._making:
                 renewal = asyncio.create_task(self._renew(key, make))
                 self._renewals.add(renewal)
@@ -163,7 +163,7 @@ class AnswerCache:
 
     def age_s(self, answer: Answer) -> float:
         """Seconds since the index, as the answer shows it, last equalled Postgres."""
-        return self._epoch.age_s(answer.epoch, answer.generation, answer.made_at, answer.age_s)
+        return self._epoch.age_s(answer)
 
     def compressed(self, answer: Answer) -> bytes | None:
         """The gzipped body of an answer that is kept, and so is sent again; None: it would not pay."""
@@ -190,11 +190,8 @@ class AnswerCache:
         answer.epoch = epoch
         self._kept[key] = answer
         self._grow(answer.size)
-        for _ in range(SWEPT_AT_ONCE):
-            oldest = next(iter(self._kept.items()), None)
-            if oldest is None or not self._epoch.is_past(oldest[1].epoch):
-                break
-            self._drop(oldest[0], "changed")
+        for past in self._epoch.past(self._kept.items(), SWEPT_AT_ONCE):
+            self._drop(past, "changed")
 
     def _grow(self, size: int) -> None:
         self._bytes += size

@@ -1,7 +1,7 @@
 """What identifiers name is kept: for whom, for how long, and how much."""
 
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
@@ -15,10 +15,9 @@ from app.search.lookup_match import Matches
 from app.store import lookup_cache
 from app.store.cache_epoch import CacheEpoch
 from app.store.index_jobs import IndexJobs, JobKind
-from app.store.lookup_cache import LookupCache, Reading
+from app.store.lookup_cache import BatchReading, LookupCache
 from app.store.postgres import Connection
-from tests.integration.conftest import Client, Import, WaitLevel, carry_out, eventually, running_api
-from tests.integration.test_answer_cache import (
+from tests.integration.caches.conftest import (
     LONG,
     ROWS,
     change,
@@ -26,21 +25,10 @@ from tests.integration.test_answer_cache import (
     open_epoch,
     searches_of,
 )
+from tests.integration.conftest import Client, Import, WaitLevel, carry_out, eventually, running_api
 from tests.integration.test_lookup import LOOKUP
 
 pytestmark = pytest.mark.usefixtures("filled")
-
-
-@pytest.fixture
-async def filled(import_instruments: Import, indexer: WaitLevel) -> None:
-    await import_instruments(ROWS)
-    await indexer()
-
-
-@pytest.fixture
-async def api(database_url: str, redis_url: str, filled: None) -> AsyncIterator[Client]:
-    async with running_api(database_url, redis_url, parameters=LONG) as client:
-        yield client
 
 
 class LookedUp(NamedTuple):
@@ -151,9 +139,9 @@ ONE, TWO, THREE = (Sought(("symbol",), (key,)) for key in ("ONE", "TWO", "THREE"
 NOTHING = Matches()
 
 
-def reading(epoch: CacheEpoch) -> Reading:
+def reading(epoch: CacheEpoch) -> BatchReading:
     assert epoch.generation is not None
-    return Reading(epoch.number, epoch.generation, 0.0, time.monotonic())
+    return BatchReading(epoch.number, epoch.generation, 0.0, time.monotonic())
 
 
 def kept(cache: LookupCache, *sought: Sought) -> Sequence[Sought]:

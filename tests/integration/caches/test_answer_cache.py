@@ -3,8 +3,6 @@
 import asyncio
 import gzip
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
 
@@ -15,16 +13,11 @@ from redis.asyncio import Redis
 from app.domain.access import INDEX_ADMIN, INSTRUMENTS_READ
 from app.domain.errors import SearchTimedOut
 from app.parameters.definitions import Parameters
-from app.parameters.live import LiveParameters
-from app.store.cache_epoch import CacheEpoch
 from app.store.index_jobs import IndexJobs, JobKind
-from app.store.index_state import read_live_state
-from app.store.pins import Pins
-from app.store.postgres import Connection, Postgres
-from app.store.search_index import SearchIndex
-from app.store.search_pins import SearchPins
+from app.store.postgres import Connection
 from app.web import answer_cache
 from app.web.answer_cache import Answer, AnswerCache
+from tests.integration.caches.conftest import LONG, ROWS, change, kept_for, open_epoch, searches_of
 from tests.integration.conftest import (
     Client,
     Import,
@@ -32,28 +25,10 @@ from tests.integration.conftest import (
     carry_out,
     eventually,
     get_json,
-    refreshing,
     running_api,
 )
 
 SEARCH = "/v1/instruments/search"
-LONG = Parameters(search_index_refresh=3600)
-ROWS = [
-    {"symbol": f"T{number}", "name": f"Company {number} of Cached", "asset_class": "equity", "mic": "XNAS"}
-    for number in range(30)
-]
-
-
-@pytest.fixture
-async def filled(import_instruments: Import, indexer: WaitLevel) -> None:
-    await import_instruments(ROWS)
-    await indexer()
-
-
-@pytest.fixture
-async def api(database_url: str, redis_url: str, filled: None) -> AsyncIterator[Client]:
-    async with running_api(database_url, redis_url, parameters=LONG) as client:
-        yield client
 
 
 async def ask(api: Client, query: str, **headers: str) -> tuple[str, bytes, Any]:
@@ -61,11 +36,6 @@ async def ask(api: Client, query: str, **headers: str) -> tuple[str, bytes, Any]
     async with api.get(f"{SEARCH}?{query}", headers=headers) as response:
         assert response.status in (200, 304), await response.text()
         return response.headers["X-Search-Source"], await response.read(), response.headers
-
-
-async def searches_of(client: Redis) -> int:
-    stats = await client.info("commandstats")
-    return int(stats.get("cmdstat_FT.SEARCH", {"calls": 0})["calls"])
 
 
 async def test_the_same_question_is_answered_from_memory(api: Client, redis_client: Redis) -> None:
@@ -196,28 +166,6 @@ async def test_nothing_is_kept_that_postgres_answered(
 # The cache itself: its epoch, and what becomes of those who make an answer.
 
 
-def kept_for(seconds: int) -> LiveParameters:
-    return LiveParameters(Parameters(cache_ttl_seconds=seconds))
-
-
-@asynccontextmanager
-async def open_epoch(database_url: str, redis_client: Redis, refresh_s: float) -> AsyncIterator[CacheEpoch]:
-    index = SearchIndex(redis_client, share_ms=5000)
-    await index.read_state()
-    epoch = CacheEpoch(index, Pins(SearchPins(Postgres(database_url, 1))), refreshing(refresh_s))
-    epoch.follow()
-    yield epoch
-    await index.close()
-
-
-async def change(redis_client: Redis, epoch: CacheEpoch) -> None:
-    """As the index does when documents change, and a process that reads its state."""
-    state = await read_live_state(redis_client)
-    assert state is not None
-    await redis_client.hset(f"ir:cells:{state.generation}", "changed", str(asyncio.get_running_loop().time()))
-    await epoch._index.read_state()
-
-
 async def answer(body: bytes = b"x", **more: Any) -> Answer:
     return Answer(**{"body": body, "generation": 1, "age_s": 0.0, "plan": "p", "is_whole": True, **more})
 
@@ -239,7 +187,8 @@ async def test_a_trickle_of_changes_does_not_empty_it_every_time(
             await change(redis_client, epoch)
             assert cache.kept("k", answer) is not None
         assert epoch.number == first + 1
-        assert epoch.age_s(epoch.number, 1, time.monotonic() - 7, 3) == pytest.approx(10, abs=1)
+        old = await answer(epoch=epoch.number, made_at=time.monotonic() - 7, age_s=3)
+        assert epoch.age_s(old) == pytest.approx(10, abs=1)
 
 
 async def test_what_nobody_can_get_any_more_takes_no_memory(
