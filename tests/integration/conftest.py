@@ -125,13 +125,13 @@ async def indexer(database_url: str, redis_client: Redis) -> AsyncIterator[WaitL
         yield level
 
 
-async def is_lock_awaited(database: Connection) -> bool:
-    """Whether somebody waits for one of the fixed locks."""
+async def is_lock_awaited(database: Connection, kind: str = "advisory") -> bool:
+    """Whether somebody waits for a lock of a kind: one of the fixed ones, or that of a `relation`."""
     statement = (
         "SELECT EXISTS (SELECT FROM pg_locks JOIN pg_database ON pg_database.oid = pg_locks.database "
-        "WHERE datname = current_database() AND locktype = 'advisory' AND NOT granted)"
+        "WHERE datname = current_database() AND locktype = $1 AND NOT granted)"
     )
-    return bool(await database.fetchval(statement))
+    return bool(await database.fetchval(statement, kind))
 
 
 async def current_writer(client: Redis) -> IndexWriter:

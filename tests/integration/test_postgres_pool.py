@@ -20,7 +20,7 @@ from app.embedded.children import free_port, start_child
 from app.store import postgres as module
 from app.store.api_keys import add_key
 from app.store.postgres import Connection, Postgres
-from tests.integration.conftest import Client, eventually, running_api
+from tests.integration.conftest import Client, eventually, is_lock_awaited, running_api
 from tests.packages import needed
 
 SCOPES = (INSTRUMENTS_READ, INSTRUMENTS_WRITE, PROFILES_READ, PROFILES_WRITE)
@@ -77,11 +77,7 @@ async def test_a_statement_that_takes_too_long_is_a_clear_503(
         assert await shown_metric(api, "registry_postgres_statement_timeouts_total") == timeouts + 1
         async with api.get(HISTORY) as response:
             assert response.status == 200, await response.text()
-        waiting = (
-            "SELECT relation::regclass::text FROM pg_locks JOIN pg_database ON pg_database.oid = database "
-            "WHERE NOT granted AND locktype = 'relation' AND datname = current_database()"
-        )
-        assert await database.fetch(waiting) == [], "the server has given it up as well"
+        assert not await is_lock_awaited(database, "relation"), "the server has given it up as well"
 
 
 async def test_a_server_that_gives_statements_up_earlier_is_a_503_too(opened: Postgres) -> None:

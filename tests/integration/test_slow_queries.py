@@ -15,7 +15,7 @@ from app.store.postgres import Connection, Postgres
 from app.store.slow_queries import LINES_AT_ONCE, SlowQueries
 from app.store.statements import Statements
 from app.tasks import end_tasks
-from tests.integration.conftest import Import, WaitLevel, eventually, running_api
+from tests.integration.conftest import Import, WaitLevel, eventually, is_lock_awaited, running_api
 
 SECRET = "ir_" + "s3cr3t" * 7
 
@@ -110,15 +110,6 @@ async def test_a_plan_that_cannot_be_had_keeps_no_line_back(database_url: str, l
     assert (await line_of(away, lines, "SELECT 1"))["plan"] is None
 
 
-async def is_held_up(database: Connection) -> bool:
-    """Whether somebody waits for a table."""
-    statement = (
-        "SELECT EXISTS (SELECT FROM pg_locks JOIN pg_database ON pg_database.oid = pg_locks.database "
-        "WHERE datname = current_database() AND locktype = 'relation' AND NOT granted)"
-    )
-    return bool(await database.fetchval(statement))
-
-
 async def test_slow_requests_are_told_with_their_ids(
     database_url: str,
     redis_url: str,
@@ -137,7 +128,7 @@ async def test_slow_requests_are_told_with_their_ids(
         asking = asyncio.create_task(
             client.get(f"/v1/instruments/ins_{number}/history", headers={"X-Request-ID": "who-waits"})
         )
-        await eventually(partial(is_held_up, database))
+        await eventually(partial(is_lock_awaited, database, "relation"))
         await asyncio.sleep(0.15)
         await transaction.rollback()
         async with await asking as response:
